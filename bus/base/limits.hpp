@@ -1,0 +1,41 @@
+// All limits in one place, and how they hang together.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "bus/base/frame.hpp"
+
+namespace millrace::limits {
+
+inline constexpr std::size_t cache_line = 64;
+inline constexpr std::size_t memory_page = 4096;
+
+// Rings.
+inline constexpr std::size_t page_size = 64 * 1024;  // default bytes of a page in a ring, its header included
+inline constexpr std::size_t page_size_max = 4 << 20;
+inline constexpr std::size_t page_header_size = 2 * cache_line;
+inline constexpr std::uint32_t grant_ahead = 16;     // pages granted in advance of the publisher
+inline constexpr std::uint32_t unsynced_max = 32;    // pages the recorder may hold before the stall policy speaks
+inline constexpr std::uint32_t publishers_max = 10;  // per topic
+inline constexpr std::uint32_t readers = 64;         // default shared-memory subscriptions per topic
+inline constexpr std::uint32_t readers_max = 1024;
+inline constexpr std::uint32_t order_entries = 16 * 1024;  // entries of an order ring, one a batch
+
+// Names: [a-z0-9_.-], as they stand in paths, URLs and configuration.
+inline constexpr std::size_t topic_name_size_max = 48;
+inline constexpr std::size_t publisher_name_size_max = 48;
+
+// Log.
+inline constexpr std::uint64_t segment_size = 64ull << 20;
+inline constexpr std::chrono::nanoseconds linger{1'000'000};  // longest wait of an unsynced batch for company
+inline constexpr std::uint64_t linger_bytes = 1 << 20;
+
+// The largest payload that fits a page of the default size.
+inline constexpr std::size_t payload_size_max = page_size - page_header_size - frame_header_size;
+
+static_assert(page_header_size % cache_line == 0, "the publisher's and the core's words must not share a line");
+static_assert(publishers_max * sizeof(std::uint64_t) <= memory_page / 2, "a subscription's leases fit one memory page");
+
+}  // namespace millrace::limits
