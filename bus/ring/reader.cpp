@@ -1,0 +1,93 @@
+#include "bus/ring/reader.hpp"
+
+#include <algorithm>
+
+namespace millrace::ring {
+
+bool Reader::lease(PageNumber page) {
+  lease_->store(page.value(), std::memory_order_seq_cst);
+  slot_ = ring_.slot_of(page, ring_.entry(page).load(std::memory_order_seq_cst));
+  if (!slot_) return false;
+  page_ = page;
+  consumed_ = 0;
+  return true;
+}
+
+void Reader::release() {
+  slot_.reset();
+  lease_->store(0, std::memory_order_release);
+}
+
+bool Reader::go_to(PageNumber page, std::uint32_t begin) {
+  if (slot_ && page_ == page) {
+    consumed_ = begin;
+    return true;
+  }
+  if (!lease(page)) return release(), false;
+  consumed_ = begin;
+  return true;
+}
+
+std::span<const std::byte> Reader::available() {
+  if (page_ == PageNumber()) join_at_oldest();
+  for (;;) {
+    if (slot_) {
+      const Ring::Extent extent = ring_.extent(page_, *slot_);
+      if (extent.bytes > consumed_) return {ring_.frames(*slot_) + consumed_, extent.bytes - consumed_};
+      if (!extent.finished) return {};
+      page_ = page_.next();
+      slot_.reset();
+    }
+    // `granted` is read before the directory: a page counted in it was entered there before, so if it is not there
+    // now it was withdrawn.
+    const PageNumber granted(ring_.header().core.granted.load(std::memory_order_acquire));
+    if (page_ > granted) return {};
+    if (lease(page_)) continue;
+    ++laps_;
+    const auto oldest = oldest_from(page_.next());
+    if (!oldest) return {};
+    page_ = *oldest;
+  }
+}
+
+std::optional<PageNumber> Reader::oldest_from(PageNumber page) const {
+  std::optional<PageNumber> oldest;
+  for (std::uint64_t i = 0; i < ring_.directory_size(); ++i) {
+    const PageNumber candidate = PageWord{ring_.entry(PageNumber(i)).load(std::memory_order_acquire)}.page();
+    if (candidate >= page && candidate > PageNumber() && (!oldest || candidate < *oldest)) oldest = candidate;
+  }
+  return oldest;
+}
+
+void Reader::join_at_oldest() {
+  slot_.reset();
+  page_ = oldest_from(PageNumber(1)).value_or(PageNumber(1));
+}
+
+void Reader::join_at_tail() {
+  for (;;) {
+    const PageNumber current(ring_.header().publisher.current_page.load(std::memory_order_acquire));
+    page_ = std::max(current, PageNumber(1));
+    slot_.reset();
+    if (lease(page_)) {
+      consumed_ = ring_.extent(page_, *slot_).bytes;
+      return;
+    }
+    // Not yet granted (nobody has published), or recycled since: the publisher has moved on.
+    if (PageNumber(ring_.header().core.granted.load(std::memory_order_acquire)) < page_) return;
+    if (PageNumber(ring_.header().publisher.current_page.load(std::memory_order_acquire)) == current) {
+      join_at_oldest();  // the publisher's hint is stale or false
+      return;
+    }
+  }
+}
+
+PublisherId Reader::publisher() const {
+  return PublisherId(slot_ ? ring_.page_header(*slot_).core.publisher.load(std::memory_order_relaxed) : 0);
+}
+
+Epoch Reader::epoch() const {
+  return Epoch(slot_ ? ring_.page_header(*slot_).core.epoch.load(std::memory_order_relaxed) : 0);
+}
+
+}  // namespace millrace::ring

@@ -1,0 +1,66 @@
+// A ring somewhere in memory: its header, directory and pages, found and bounds-checked. Owns nothing.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+
+#include "bus/base/result.hpp"
+#include "bus/ring/layout.hpp"
+
+namespace millrace::ring {
+
+class Ring {
+ public:
+  // Lays out an empty ring over zeroed memory; the core's part. `memory` is 4096-aligned.
+  // Errors: invalid_argument if no page fits or the page size is not a power of two from 4 KiB to 4 MiB.
+  [[nodiscard]] static Result<Ring> create(std::span<std::byte> memory, std::size_t page_size);
+  // Finds the ring that lies in `memory`. Errors: unsupported (other layout version), corrupt (sizes do not fit).
+  [[nodiscard]] static Result<Ring> attach(std::span<std::byte> memory);
+  // Pages that fit a ring of `bytes`.
+  [[nodiscard]] static std::size_t slots_in(std::size_t bytes, std::size_t page_size);
+
+  [[nodiscard]] RingHeader& header() const { return *reinterpret_cast<RingHeader*>(base_); }
+  [[nodiscard]] std::uint32_t slot_count() const { return slot_count_; }
+  [[nodiscard]] std::uint32_t page_size() const { return page_size_; }
+  // Bytes of frames that a page holds.
+  [[nodiscard]] std::uint32_t page_capacity() const {
+    return page_size_ - static_cast<std::uint32_t>(sizeof(PageHeader));
+  }
+  [[nodiscard]] std::uint32_t directory_size() const { return directory_mask_ + 1; }
+
+  [[nodiscard]] Word& entry(PageNumber page) const {
+    return reinterpret_cast<Word*>(base_ + directory_offset)[page.value() & directory_mask_];
+  }
+  // The slot that `word`, a directory entry, gives to `page`; nullopt if it is another page's or out of range.
+  [[nodiscard]] std::optional<std::uint32_t> slot_of(PageNumber page, std::uint64_t word) const {
+    const PageWord entry{word};
+    if (entry.page() != page || entry.number() >= slot_count_) return std::nullopt;
+    return entry.number();
+  }
+  [[nodiscard]] PageHeader& page_header(std::uint32_t slot) const {
+    return *reinterpret_cast<PageHeader*>(pages_ + std::size_t{slot} * page_size_);
+  }
+  [[nodiscard]] std::byte* frames(std::uint32_t slot) const {
+    return pages_ + std::size_t{slot} * page_size_ + sizeof(PageHeader);
+  }
+
+  // What a reader may read of a page: bytes of frames, and whether more can come.
+  struct Extent {
+    std::uint32_t bytes = 0;
+    bool finished = false;  // sealed by its publisher, or closed by the core
+  };
+  // Acquires the frames. Believes neither word past the page's capacity.
+  [[nodiscard]] Extent extent(PageNumber page, std::uint32_t slot) const;
+
+ private:
+  Ring(std::byte* base, const FixedLine& fixed);
+
+  std::byte* base_;
+  std::byte* pages_;
+  std::uint32_t page_size_;
+  std::uint32_t slot_count_;
+  std::uint32_t directory_mask_;
+};
+
+}  // namespace millrace::ring
