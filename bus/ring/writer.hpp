@@ -57,6 +57,9 @@ class Writer {
   void end_batch();
   void abort_batch();  // none of them was published
 
+  // Leaves out sequences: the next event has `next`. Only where events were lost for good; not inside a batch.
+  void skip_to(Sequence next) { next_ = batch_first_ = next; }
+
   [[nodiscard]] Sequence next_sequence() const { return next_; }
   [[nodiscard]] PageNumber page() const { return page_; }
   [[nodiscard]] const Ring& ring() const { return ring_; }

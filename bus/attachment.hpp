@@ -1,0 +1,94 @@
+// What a client holds of the core's shared memory, and how it is replaced while the client lives: after the core dies
+// a client keeps its mapping, and picks up the next attachment when the conductor has one.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bus/base/fd.hpp"
+#include "bus/base/ids.hpp"
+#include "bus/ring/order_ring.hpp"
+#include "bus/ring/pages.hpp"
+#include "bus/ring/ring.hpp"
+#include "bus/ring/watermarks.hpp"
+
+namespace millrace {
+
+struct PublisherAttachment {
+  std::vector<Mapping> memory;  // what the pointers below point into
+  ring::Ring ring;
+  const ring::Watermarks* marks;
+  std::uint32_t stream;       // index of the ring in the topic
+  PublisherId publisher;
+  Epoch epoch;
+  PageNumber first_page;      // where to begin
+  Sequence last_sequence;     // last recorded one of this publisher: go on behind it
+  ring::StallPolicy stall_policy;
+};
+
+struct SubscriberAttachment {
+  std::vector<Mapping> memory;
+  std::vector<ring::Ring> rings;
+  ring::OrderReader order;
+  const ring::Watermarks* marks;
+  ring::SubscriberPage* page;
+  std::string log_folder;
+  LogId log_id;
+  Run run;
+};
+
+// Hands attachments from the conductor's thread to the thread of the publisher or subscriber.
+template <class Attachment>
+class Link {
+ public:
+  enum class State : int {
+    attached,      // go on
+    disconnected,  // the core is away
+    replaced,      // take() the next attachment
+    closed,        // the conductor gave up: see error()
+  };
+
+  // The owner's thread.
+  [[nodiscard]] State state() const { return state_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::shared_ptr<Attachment> take() {
+    const std::lock_guard lock(mutex_);
+    state_.store(State::attached, std::memory_order_release);
+    return std::move(next_);
+  }
+  [[nodiscard]] Error error() const {
+    const std::lock_guard lock(mutex_);
+    return error_;
+  }
+
+  // The conductor's thread.
+  void disconnect() {
+    const std::lock_guard lock(mutex_);
+    next_.reset();
+    state_.store(State::disconnected, std::memory_order_release);
+  }
+  void replace(std::shared_ptr<Attachment> next) {
+    const std::lock_guard lock(mutex_);
+    next_ = std::move(next);
+    state_.store(State::replaced, std::memory_order_release);
+  }
+  void close(Error why) {
+    const std::lock_guard lock(mutex_);
+    error_ = std::move(why);
+    state_.store(State::closed, std::memory_order_release);
+  }
+
+ private:
+  std::atomic<State> state_{State::replaced};
+  mutable std::mutex mutex_;
+  std::shared_ptr<Attachment> next_;
+  Error error_;
+};
+
+using PublisherLink = Link<PublisherAttachment>;
+using SubscriberLink = Link<SubscriberAttachment>;
+
+}  // namespace millrace

@@ -1,0 +1,73 @@
+#include "bus/live_reader.hpp"
+
+namespace millrace {
+
+LiveReader::LiveReader(std::shared_ptr<SubscriberLink> link, OnGap on_gap)
+    : link_(std::move(link)), on_gap_(std::move(on_gap)) {
+  (void)attach(true);
+}
+
+bool LiveReader::attach(bool at_tail) {
+  auto next = link_->take();
+  if (next == nullptr) return false;
+  streams_.clear();
+  attachment_ = std::move(next);
+  for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
+    Stream& stream = streams_.emplace_back(Stream{ring::Reader(attachment_->rings[i], attachment_->page->leases[i])});
+    // After the core was replaced everything in the new rings is news, or is told from it by its sequence.
+    at_tail ? stream.reader.join_at_tail() : stream.reader.join_at_oldest();
+  }
+  current_ = 0;
+  return true;
+}
+
+std::optional<Event> LiveReader::next() {
+  for (;;) {
+    if (!streams_.empty()) {
+      Stream& stream = streams_[current_];
+      while (const auto frame = stream.cursor.next()) {
+        if (is_news(stream, frame->sequence())) {
+          return Event{*frame, stream.publisher, stream.epoch, std::nullopt, {}};
+        }
+      }
+    }
+    if (refill()) continue;
+    // The old rings are drained before they are given up.
+    if (link_->state() != SubscriberLink::State::replaced || !attach(attachment_ == nullptr)) return std::nullopt;
+  }
+}
+
+// Puts the cursor over what some stream has, fairly: the one after the last first.
+bool LiveReader::refill() {
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    current_ = current_ + 1 == streams_.size() ? 0 : current_ + 1;
+    Stream& stream = streams_[current_];
+    if (stream.cursor.malformed()) ++malformed_;
+    stream.reader.consume(stream.taken);
+    stream.taken = 0;
+    stream.cursor = FrameCursor({});
+    const auto bytes = stream.reader.available();
+    if (bytes.empty()) continue;
+    stream.taken = bytes.size();
+    stream.cursor = FrameCursor(bytes);
+    stream.publisher = stream.reader.publisher();
+    stream.epoch = stream.reader.epoch();
+    stream.last = &last_[stream.publisher];
+    return true;
+  }
+  return false;
+}
+
+bool LiveReader::is_news(const Stream& stream, Sequence sequence) const {
+  Sequence& last = *stream.last;
+  if (sequence == last.next() || last == Sequence()) {
+    last = sequence;
+    return true;
+  }
+  if (sequence <= last) return false;
+  if (on_gap_) on_gap_({Gap::Reason::lapped, stream.publisher, last.next(), Sequence(sequence.value() - 1)});
+  last = sequence;
+  return true;
+}
+
+}  // namespace millrace
