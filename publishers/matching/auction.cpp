@@ -7,20 +7,31 @@
 namespace millrace::matching {
 namespace {
 
-struct Best {
-  Price reference;
-  std::optional<Uncross> found;
+class Best {
+ public:
+  explicit Best(Price reference) : reference_(reference) {}
 
-  // Every price from `low` to `high` has this demand and supply. Called with rising prices.
-  void consider(Price low, Price high, Quantity demand, Quantity supply) {
-    const Uncross candidate{std::clamp(reference, low, high), std::min(demand, supply), demand - supply};
-    if (!found || badness(candidate) <= badness(*found)) found = candidate;
+  // Called with rising prices. Every price from `low` to `high` has this demand and supply, of which this much bids
+  // better.
+  void consider(Price low, Price high, Quantity demand, Quantity supply, Quantity better_demand,
+                Quantity better_supply) {
+    const Uncross uncross{std::clamp(reference_, low, high), std::min(demand, supply), demand - supply};
+    const bool left_short = std::max(better_demand, better_supply) > uncross.volume;
+    const Badness badness{-uncross.volume.units, std::abs(uncross.surplus.units), left_short,
+                          std::abs((uncross.price - reference_).units)};
+    if (found_ && badness >= badness_) return;  // on the tick no two candidates are equally near
+    badness_ = badness;
+    found_ = uncross;
   }
+
+  [[nodiscard]] std::optional<Uncross> found() const { return found_; }
 
  private:
-  [[nodiscard]] std::tuple<std::int64_t, std::int64_t, std::int64_t> badness(const Uncross& uncross) const {
-    return {-uncross.volume.units, std::abs(uncross.surplus.units), std::abs((uncross.price - reference).units)};
-  }
+  using Badness = std::tuple<std::int64_t, std::int64_t, bool, std::int64_t>;
+
+  Price reference_;
+  Badness badness_;
+  std::optional<Uncross> found_;
 };
 
 }  // namespace
@@ -51,18 +62,25 @@ std::optional<Uncross> find_uncross(const Book& book, Price tick, Price referenc
     return price;
   };
 
-  Best best{reference, std::nullopt};
+  Best best(reference);
   std::optional<Price> previous;
   while (const auto price = next_price()) {
-    if (previous && *previous + tick < *price) best.consider(*previous + tick, *price - tick, demand, supply);
+    if (previous && *previous + tick < *price) {
+      best.consider(*previous + tick, *price - tick, demand, supply, demand, supply);
+    }
+    const auto better_supply = supply;
     if (ask < book.level_count(Side::sell) && book.level(Side::sell, ask).price == *price) {
       supply += book.level(Side::sell, ask++).quantity;
     }
-    best.consider(*price, *price, demand, supply);
-    if (bids > 0 && book.level(Side::buy, bids - 1).price == *price) demand -= book.level(Side::buy, --bids).quantity;
+    auto better_demand = demand;
+    if (bids > 0 && book.level(Side::buy, bids - 1).price == *price) {
+      better_demand -= book.level(Side::buy, --bids).quantity;
+    }
+    best.consider(*price, *price, demand, supply, better_demand, better_supply);
+    demand = better_demand;
     previous = price;
   }
-  return best.found;
+  return best.found();
 }
 
 }  // namespace millrace::matching

@@ -16,9 +16,9 @@ struct Uncross {
 };
 
 // Of all prices on the tick: the one with the most volume; of these the one with the least surplus (either side); of
-// these the nearest to `reference`; of two equally near the higher. A price needs no order of its own: between two
-// orders' prices the surplus can be smaller than at either. nullopt if nothing crosses. All orders must stand on the
-// tick.
+// these one at which no better-priced order goes short (Shanghai's opening price of 2023-02-07 needs this rule); of
+// these the nearest to `reference`, which must stand on the tick. A price needs no order of its own: between two
+// orders' prices the surplus can be smaller than at either. nullopt if nothing crosses.
 [[nodiscard]] std::optional<Uncross> find_uncross(const Book& book, Price tick, Price reference);
 
 }  // namespace millrace::matching

@@ -34,8 +34,8 @@ struct InstrumentConfig {
   std::uint8_t quantity_scale = 0;
   Price tick{1};
   Quantity lot{1};
-  Price reference;     // previous close, on the tick; 0: none, the uncross then takes the lowest of tied prices
-  Price price_min{1};  // band, inclusive
+  Price reference;              // previous close, on the tick; 0: none, tied prices of an uncross then go to the lowest
+  Price price_min{1};           // band, inclusive
   Price price_max = kPriceMax;  // band, inclusive
   Quantity quantity_max = kQuantityMax;
   SelfTrade self_trade = SelfTrade::cancel_newest;
