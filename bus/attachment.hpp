@@ -22,11 +22,11 @@ struct PublisherAttachment {
   std::vector<Mapping> memory;  // what the pointers below point into
   ring::Ring ring;
   const ring::Watermarks* marks;
-  std::uint32_t stream;       // index of the ring in the topic
+  std::uint32_t stream;  // index of the ring in the topic
   PublisherId publisher;
   Epoch epoch;
-  PageNumber first_page;      // where to begin
-  Sequence last_sequence;     // last recorded one of this publisher: go on behind it
+  PageNumber first_page;   // where to begin
+  Sequence last_sequence;  // last recorded one of this publisher: go on behind it
   ring::StallPolicy stall_policy;
 };
 

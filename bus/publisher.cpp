@@ -8,13 +8,20 @@ namespace millrace {
 
 std::string_view to_string(PublishStatus status) {
   switch (status) {
-    case PublishStatus::ok: return "ok";
-    case PublishStatus::back_pressured: return "back_pressured";
-    case PublishStatus::refused: return "refused";
-    case PublishStatus::too_large: return "too_large";
-    case PublishStatus::invalid: return "invalid";
-    case PublishStatus::disconnected: return "disconnected";
-    case PublishStatus::closed: return "closed";
+    case PublishStatus::ok:
+      return "ok";
+    case PublishStatus::back_pressured:
+      return "back_pressured";
+    case PublishStatus::refused:
+      return "refused";
+    case PublishStatus::too_large:
+      return "too_large";
+    case PublishStatus::invalid:
+      return "invalid";
+    case PublishStatus::disconnected:
+      return "disconnected";
+    case PublishStatus::closed:
+      return "closed";
   }
   return "unknown";
 }
@@ -27,9 +34,12 @@ Publisher::Publisher(std::shared_ptr<PublisherLink> link, const schemas::EventTy
 
 PublishStatus Publisher::ready() {
   switch (link_->state()) {
-    case PublisherLink::State::attached: break;
-    case PublisherLink::State::disconnected: return PublishStatus::disconnected;
-    case PublisherLink::State::closed: return PublishStatus::closed;
+    case PublisherLink::State::attached:
+      break;
+    case PublisherLink::State::disconnected:
+      return PublishStatus::disconnected;
+    case PublisherLink::State::closed:
+      return PublishStatus::closed;
     case PublisherLink::State::replaced:
       if (const PublishStatus status = attach(); status != PublishStatus::ok) return status;
   }
@@ -58,7 +68,7 @@ PublishStatus Publisher::attach() {
 PublishStatus Publisher::no_page() {
   ++back_pressured_;
   return attachment_->stall_policy == ring::StallPolicy::refuse ? PublishStatus::refused
-                                                                 : PublishStatus::back_pressured;
+                                                                : PublishStatus::back_pressured;
 }
 
 Published Publisher::publish(std::span<const std::byte> payload, std::optional<Offset> cause) {
@@ -76,7 +86,9 @@ Published Publisher::commit(std::size_t size, std::optional<Offset> cause) {
   return {PublishStatus::ok, commit_unchecked(type_->key(payload), cause, size)};
 }
 
-void Publisher::abort() { writer_->abort(); }
+void Publisher::abort() {
+  writer_->abort();
+}
 
 void Publisher::idle() {
   (void)ready();

@@ -108,9 +108,12 @@ inline Publisher::Claim Publisher::claim(std::size_t size) {
   }
   const auto claim = writer_->claim(size);
   switch (claim.status) {
-    case ring::ClaimStatus::ok: break;
-    case ring::ClaimStatus::back_pressured: return {no_page(), {}};
-    case ring::ClaimStatus::too_large: return {PublishStatus::too_large, {}};
+    case ring::ClaimStatus::ok:
+      break;
+    case ring::ClaimStatus::back_pressured:
+      return {no_page(), {}};
+    case ring::ClaimStatus::too_large:
+      return {PublishStatus::too_large, {}};
   }
   claimed_ = claim.payload;
   return {PublishStatus::ok, claim.payload};

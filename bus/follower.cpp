@@ -1,0 +1,167 @@
+#include "bus/follower.hpp"
+
+#include <string>
+
+namespace millrace {
+
+Result<Follower> Follower::open(std::shared_ptr<SubscriberLink> link, Level level, const Start& start, OnGap on_gap) {
+  Follower follower(std::move(link), level, std::move(on_gap));
+  auto attachment = follower.link_->take();
+  if (attachment == nullptr) return fail(ErrorCode::disconnected, "the core is away: try again");
+  follower.adopt(std::move(attachment));
+  MILLRACE_TRY(follower.begin(start));
+  return follower;
+}
+
+void Follower::adopt(std::shared_ptr<SubscriberAttachment> attachment) {
+  readers_.clear();
+  log_.reset();
+  entry_.reset();
+  batch_ = Batch();
+  attachment_ = std::move(attachment);
+  for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
+    readers_.emplace_back(attachment_->rings[i], attachment_->page->leases[i]);
+  }
+}
+
+Offset Follower::end() const {
+  const ring::TopicMarks& marks = attachment_->marks->topic;
+  return Offset((level_ == Level::synced ? marks.synced_end : marks.recorded_end).load(std::memory_order_acquire));
+}
+
+Status Follower::begin(const Start& start) {
+  const Offset latest = end();
+  if (std::holds_alternative<StartLatest>(start)) {
+    next_ = latest;
+    return {};
+  }
+  auto log = wal::Reader::open(attachment_->log_folder);
+  if (!log) return fail(log.error());
+  const Offset first = log->first_offset();
+  if (std::holds_alternative<StartEarliest>(start)) {
+    next_ = first;
+  } else if (const auto* time = std::get_if<WallTime>(&start)) {
+    const auto found = log->seek_time(*time);
+    if (!found) return fail(found.error());
+    next_ = std::min(*found, latest);
+  } else if (const auto* offset = std::get_if<Offset>(&start)) {
+    next_ = *offset;
+  } else {
+    const Position& position = std::get<Position>(start);
+    if (position.log_id != attachment_->log_id) {
+      return fail(ErrorCode::invalid_argument, "the position is of another log (" + to_hex(position.log_id.bytes) +
+                                                   "); this one is " + to_hex(attachment_->log_id.bytes));
+    }
+    if (position.offset > latest || position.run > attachment_->run) {
+      return fail(ErrorCode::rolled_back, "offset " + std::to_string(position.offset.value()) + " of run " +
+                                              std::to_string(position.run.value()) +
+                                              " was lost with the host; the last common offset is " +
+                                              std::to_string(latest.value()));
+    }
+    next_ = position.offset;
+  }
+  if (next_ < first) {
+    return fail(ErrorCode::deleted, "offset " + std::to_string(next_.value()) +
+                                        " is deleted; the first there is: " + std::to_string(first.value()));
+  }
+  if (next_ > latest) {
+    return fail(ErrorCode::invalid_argument, "offset " + std::to_string(next_.value()) +
+                                                 " is not there yet; the next one will be " +
+                                                 std::to_string(latest.value()));
+  }
+  return {};
+}
+
+std::optional<Event> Follower::next() {
+  for (;;) {
+    while (const auto frame = batch_.cursor.next()) {
+      const Offset offset = batch_.next;
+      ++batch_.next;
+      if (offset < next_) continue;  // the start lay inside the batch
+      next_ = offset.next();
+      report_missing(*frame);
+      return Event{*frame, batch_.publisher, batch_.epoch, offset, batch_.record_time};
+    }
+    if (error_ || !fetch()) return std::nullopt;
+  }
+}
+
+// Sequences that the log jumps over were never recorded.
+void Follower::report_missing(const FrameView& frame) {
+  Sequence& last = last_[batch_.publisher];
+  if (last != Sequence() && frame.sequence() > last.next() && on_gap_) {
+    on_gap_({Gap::Reason::not_recorded, batch_.publisher, last.next(), Sequence(frame.sequence().value() - 1)});
+  }
+  last = frame.sequence();
+}
+
+// Puts the cursor over the next batch. False if there is none now.
+bool Follower::fetch() {
+  for (;;) {
+    attachment_->page->state.position.store(next_.value(), std::memory_order_relaxed);
+    if (next_ < end()) {
+      if (fetch_live()) return true;
+      return fetch_replay();
+    }
+    if (link_->state() != SubscriberLink::State::replaced) return false;
+    auto next = link_->take();
+    if (next == nullptr) return false;
+    if (next->log_id != attachment_->log_id) {
+      error_ = Error{ErrorCode::invalid_argument, "the core now keeps another log: subscribe anew"};
+      return false;
+    }
+    adopt(std::move(next));
+  }
+}
+
+bool Follower::fetch_live() {
+  const bool was_live = entry_.has_value();
+  if (!entry_) entry_ = attachment_->order.find(next_);
+  while (entry_) {
+    const auto entry = attachment_->order.read(*entry_);
+    if (!entry || entry->stream >= readers_.size()) break;
+    ++*entry_;
+    if (entry->end_offset() <= next_) continue;
+    ring::Reader& reader = readers_[entry->stream];
+    if (!reader.go_to(entry->page, entry->begin)) break;
+    const auto frames = reader.available();
+    if (frames.size() < entry->bytes) break;
+    log_.reset();
+    batch_ = {FrameCursor(frames.first(entry->bytes)), entry->publisher, entry->epoch, entry->record_time,
+              entry->first_offset};
+    return true;
+  }
+  if (was_live) ++heals_;
+  entry_.reset();
+  return false;
+}
+
+bool Follower::fetch_replay() {
+  if (!log_) {
+    auto log = wal::Reader::open(attachment_->log_folder);
+    if (log) {
+      if (const Status found = log->seek(next_); !found) return error_ = found.error(), false;
+      log_.emplace(std::move(*log));
+    } else {
+      return error_ = log.error(), false;
+    }
+  }
+  for (;;) {
+    const auto batch = log_->next();
+    if (!batch) return error_ = batch.error(), false;
+    if (!*batch) return false;
+    if ((*batch)->first_offset + (*batch)->count <= next_) continue;
+    batch_ = {FrameCursor((*batch)->frames), (*batch)->publisher, (*batch)->epoch, (*batch)->record_time,
+              (*batch)->first_offset};
+    return true;
+  }
+}
+
+Follower::Freshness Follower::freshness() const {
+  const ring::TopicMarks& marks = attachment_->marks->topic;
+  return {Offset(marks.recorded_end.load(std::memory_order_acquire)),
+          Offset(marks.synced_end.load(std::memory_order_acquire)), next_, !entry_.has_value(),
+          link_->state() == SubscriberLink::State::attached};
+}
+
+}  // namespace millrace

@@ -1,0 +1,93 @@
+// Levels recorded and synced: every event of a topic once, in log order. One state machine for all tiers:
+//
+//   replay --(the order ring has the next offset, and its page can be leased)--> live
+//   live   --(the order ring or the page went by: lapped)---------------------> replay
+//   any    --(the core was replaced)------------------------------------------> replay, from the same offset
+//
+// Live frames are read where they lie, in the publishers' pages; replayed ones from the mapped log.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "bus/attachment.hpp"
+#include "bus/event.hpp"
+#include "bus/ring/reader.hpp"
+#include "wal/reader.hpp"
+
+namespace millrace {
+
+struct StartLatest {};    // behind what is recorded now
+struct StartEarliest {};  // the first event there is
+using Start = std::variant<StartLatest, StartEarliest, Offset, WallTime, Position>;
+
+class Follower {
+ public:
+  using OnGap = std::function<void(const Gap&)>;
+
+  // Errors: deleted (with the first offset there is), rolled_back (past the end of its run), invalid_argument (a
+  // position of another log, an offset beyond the end), and what opening the log says.
+  [[nodiscard]] static Result<Follower> open(std::shared_ptr<SubscriberLink> link, Level level, const Start& start,
+                                             OnGap on_gap);
+
+  // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on. After an error
+  // it stands still: see error().
+  [[nodiscard]] std::optional<Event> next();
+
+  // Where it stands: the next event wanted. A token to resume from, if the level is synced or once it is synced.
+  [[nodiscard]] Position position() const { return {attachment_->log_id, attachment_->run, next_}; }
+  // Why it stands still, if it does.
+  [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
+  struct Freshness {
+    Offset recorded_end;
+    Offset synced_end;
+    Offset next;     // this follower's
+    bool replaying;  // reads the log, not the pages
+    bool connected;  // the core is there
+  };
+  [[nodiscard]] Freshness freshness() const;
+  // Times it fell back to the log after it had been live.
+  [[nodiscard]] std::uint64_t heals() const { return heals_; }
+  [[nodiscard]] const std::shared_ptr<SubscriberAttachment>& attachment() const { return attachment_; }
+
+ private:
+  struct Batch {
+    FrameCursor cursor{{}};
+    PublisherId publisher;
+    Epoch epoch;
+    WallTime record_time;
+    Offset next;  // of the next frame under the cursor
+  };
+
+  Follower(std::shared_ptr<SubscriberLink> link, Level level, OnGap on_gap)
+      : link_(std::move(link)), level_(level), on_gap_(std::move(on_gap)) {}
+
+  [[nodiscard]] Status begin(const Start& start);
+  void adopt(std::shared_ptr<SubscriberAttachment> attachment);
+  [[nodiscard]] Offset end() const;  // the first offset this level may not show yet
+  [[nodiscard]] bool fetch();
+  [[nodiscard]] bool fetch_live();
+  [[nodiscard]] bool fetch_replay();
+  void report_missing(const FrameView& frame);
+
+  std::shared_ptr<SubscriberLink> link_;
+  Level level_;
+  OnGap on_gap_;
+  std::shared_ptr<SubscriberAttachment> attachment_;
+  std::vector<ring::Reader> readers_;
+  std::optional<wal::Reader> log_;      // while replaying
+  std::optional<std::uint64_t> entry_;  // while live: index of the next order entry
+  Batch batch_;
+  Offset next_;
+  std::map<PublisherId, Sequence> last_;  // seen of each publisher, to tell what the log never had
+  std::optional<Error> error_;
+  std::uint64_t heals_ = 0;
+};
+
+}  // namespace millrace

@@ -1,0 +1,215 @@
+#include "bus/recorder/topic_recorder.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "bus/base/assert.hpp"
+#include "bus/recorder/frame_run.hpp"
+
+namespace millrace {
+
+TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memory, ring::StallPolicy policy)
+    : topic_(std::move(topic)),
+      writer_(std::move(writer)),
+      memory_(std::move(memory)),
+      policy_(policy),
+      leases_(memory_.pages.size()),
+      order_(memory_.order, memory_.order_capacity) {
+  std::size_t capacity = 0;
+  for (std::size_t i = 0; i < memory_.pages.size(); ++i) {
+    const ring::Ring& ring = memory_.pages[i]->ring();
+    streams_.push_back(Stream{ring::Reader(ring, leases_[i])});
+    capacity = std::max<std::size_t>(capacity, ring.page_capacity());
+  }
+  copy_.resize(capacity);
+  for (const wal::PublisherEntry& entry : writer_.publishers()) last_[entry.id] = entry.last_sequence;
+  memory_.marks->topic.recorded_end.store(writer_.next_offset().value(), std::memory_order_release);
+  memory_.marks->topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
+}
+
+std::uint64_t TopicRecorder::do_work(WallTime now) {
+  if (state_ == State::failed) return 0;
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
+  return count;
+}
+
+std::uint64_t TopicRecorder::record(std::size_t index, WallTime now) {
+  Stream& stream = streams_[index];
+  const auto bytes = stream.reader.available();
+  if (bytes.empty()) return 0;
+  if (stream.publisher != stream.reader.publisher() || stream.epoch != stream.reader.epoch()) {
+    stream.publisher = stream.reader.publisher();
+    stream.epoch = stream.reader.epoch();
+    stream.stopped.clear();
+  }
+  if (!stream.stopped.empty()) {  // its pages must go on, or its ring would never be free again
+    stream.reader.consume(bytes.size());
+    return 0;
+  }
+  // A page may change under the core: it is copied first, and only the copy is looked at.
+  std::memcpy(copy_.data(), bytes.data(), bytes.size());
+  Sequence& last = last_[stream.publisher];
+  const FrameRun run = frame_run({copy_.data(), bytes.size()}, last, policy_ == ring::StallPolicy::live_only);
+  if (run.count > 0 && !append(index, run, last, now)) return 0;
+  counters_.duplicates += run.duplicates;
+  if (run.problem != FrameRun::Problem::none) stop(stream, run, last);
+  stream.reader.consume(bytes.size());
+  return run.count;
+}
+
+bool TopicRecorder::append(std::size_t index, const FrameRun& run, Sequence& last, WallTime now) {
+  Stream& stream = streams_[index];
+  if (run.first > last.next()) {
+    const Sequence lost(run.first.value() - 1);
+    if (const Status gap = writer_.append_gap(stream.publisher, last.next(), lost, 0, now); !gap) {
+      return fail_with(gap.error()), false;
+    }
+    counters_.not_recorded += lost - last;
+    last = lost;
+  }
+  const auto recorded = writer_.append(stream.publisher, stream.epoch, run.first, run.count, run.frames, now);
+  if (!recorded) return fail_with(recorded.error()), false;
+  state_ = State::ok;
+  last = run.last();
+
+  ring::OrderEntry entry;
+  entry.first_offset = recorded->first_offset;
+  entry.first_sequence = run.first;
+  entry.page = stream.reader.page();
+  entry.record_time = recorded->record_time;
+  entry.publisher = stream.publisher;
+  entry.epoch = stream.epoch;
+  entry.stream = static_cast<std::uint32_t>(index);
+  entry.count = run.count;
+  entry.begin = stream.reader.consumed() + static_cast<std::uint32_t>(run.begin);
+  entry.bytes = static_cast<std::uint32_t>(run.frames.size());
+  order_.append(entry);
+  ring::Watermarks& marks = *memory_.marks;
+  marks.streams[index].recorded_sequence.store(last.value(), std::memory_order_release);
+  marks.topic.record_time.store(static_cast<std::uint64_t>(recorded->record_time.ns), std::memory_order_relaxed);
+  marks.topic.recorded_end.store(entry.end_offset().value(), std::memory_order_release);
+  counters_.events += run.count;
+  counters_.bytes += run.frames.size();
+  ++counters_.batches;
+  return true;
+}
+
+void TopicRecorder::stop(Stream& stream, const FrameRun& run, Sequence last) {
+  if (run.problem == FrameRun::Problem::malformed) {
+    ++counters_.malformed;
+    stream.stopped = "malformed frame behind sequence " + std::to_string(last.value());
+  } else {
+    ++counters_.sequence_errors;
+    stream.stopped =
+        "sequence_error: expected " + std::to_string(last.value() + 1) + ", found " + std::to_string(run.found.value());
+  }
+}
+
+void TopicRecorder::fail_with(const Error& error) {
+  failure_ = error.message;
+  if (error.code == ErrorCode::no_space) {
+    state_ = State::no_space;
+    return;
+  }
+  state_ = State::failed;
+  memory_.marks->topic.failed.store(1, std::memory_order_release);
+}
+
+bool TopicRecorder::awaited() const {
+  if (admissions_ != admissions_synced_) return true;
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    const std::uint64_t wanted = memory_.pages[i]->ring().header().publisher.wanted.load(std::memory_order_relaxed);
+    if (wanted > memory_.marks->streams[i].synced_sequence.load(std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+std::optional<wal::SyncTicket> TopicRecorder::take_sync(WallTime now) {
+  if (syncing_ || state_ == State::failed || !writer_.sync_due(now, awaited())) return std::nullopt;
+  syncing_ = true;
+  admissions_syncing_ = admissions_;
+  for (Stream& stream : streams_) {
+    stream.syncing_page = stream.reader.page();
+    stream.syncing_sequence = last_[stream.publisher];
+  }
+  return writer_.begin_sync();
+}
+
+void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
+  syncing_ = false;
+  writer_.complete_sync(ticket, status);
+  if (!status) return fail_with(status.error());
+  ++counters_.syncs;
+  admissions_synced_ = admissions_syncing_;
+  ring::Watermarks& marks = *memory_.marks;
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
+    memory_.pages[i]->hold_from(streams_[i].syncing_page);
+    marks.streams[i].synced_sequence.store(streams_[i].syncing_sequence.value(), std::memory_order_release);
+  }
+  marks.topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
+}
+
+bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {
+  return streams_[stream].reader.page() >= before;
+}
+
+Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& name, Incarnation incarnation,
+                                       WallTime now) {
+  wal::PublisherEntry entry{};
+  for (const wal::PublisherEntry& known : writer_.publishers()) {
+    if (known.name == name) entry = known;
+    if (entry.name.empty()) entry.id = std::max(entry.id, known.id);
+  }
+  if (entry.name.empty()) {
+    entry = {entry.id.next(), name, Epoch(), Incarnation(), Sequence()};
+  }
+  if (entry.incarnation != incarnation) {
+    entry.epoch = entry.epoch.next();
+    entry.incarnation = incarnation;
+    if (const Status status = writer_.append_publisher(entry, now); !status) {
+      if (status.error().code != ErrorCode::no_space) fail_with(status.error());
+      return fail(status.error());
+    }
+    ++admissions_;
+  }
+  last_.try_emplace(entry.id, entry.last_sequence);
+  const Sequence last = last_[entry.id];
+  ring::StreamMarks& marks = memory_.marks->streams[stream];
+  marks.publisher.store(entry.id.value(), std::memory_order_relaxed);
+  marks.epoch.store(entry.epoch.value(), std::memory_order_relaxed);
+  marks.recorded_sequence.store(last.value(), std::memory_order_release);
+  return Admission{entry.id, entry.epoch, last};
+}
+
+Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy, WallTime now) {
+  std::map<PublisherId, Sequence> last;
+  for (const wal::PublisherEntry& entry : log.publishers()) last[entry.id] = entry.last_sequence;
+  const PageNumber granted(ring.header().core.granted.load(std::memory_order_acquire));
+  const std::uint64_t before = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
+  std::uint64_t saved = 0;
+  for (PageNumber page = PageNumber(before).next(); page <= granted; ++page) {
+    const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
+    if (!slot) continue;
+    const ring::PageCoreLine& line = ring.page_header(*slot).core;
+    const PublisherId publisher(line.publisher.load(std::memory_order_relaxed));
+    const auto known = last.find(publisher);
+    if (known == last.end()) continue;
+    const std::uint32_t size = ring.extent(page, *slot).bytes;
+    const std::vector<std::byte> copy(ring.frames(*slot), ring.frames(*slot) + size);
+    const FrameRun run = frame_run(copy, known->second, policy == ring::StallPolicy::live_only);
+    if (run.count == 0) continue;
+    if (run.first > known->second.next()) {
+      MILLRACE_TRY(log.append_gap(publisher, known->second.next(), Sequence(run.first.value() - 1), 0, now));
+    }
+    const Epoch epoch(line.epoch.load(std::memory_order_relaxed));
+    const auto recorded = log.append(publisher, epoch, run.first, run.count, run.frames, now);
+    if (!recorded) return fail(recorded.error());
+    known->second = run.last();
+    saved += run.count;
+  }
+  return saved;
+}
+
+}  // namespace millrace

@@ -1,0 +1,125 @@
+// Records one topic: takes what publishers committed, copies it, checks the copy, appends it to the log, and tells
+// followers through the order ring and the watermarks. No thread of its own: the core's disk thread steps it, tests do
+// so by hand.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bus/base/clock.hpp"
+#include "bus/recorder/frame_run.hpp"
+#include "bus/ring/order_ring.hpp"
+#include "bus/ring/pages.hpp"
+#include "bus/ring/reader.hpp"
+#include "bus/ring/watermarks.hpp"
+#include "wal/writer.hpp"
+
+namespace millrace {
+
+// What a publishing process is admitted with. Its epoch is on the disk before it is granted.
+struct Admission {
+  PublisherId publisher;
+  Epoch epoch;
+  Sequence last_sequence;
+};
+
+class TopicRecorder {
+ public:
+  enum class State {
+    ok,
+    no_space,  // the disk is full: nothing is lost, publishers meet the stall policy
+    failed,    // a write or sync failed: nothing more is recorded until the topic is reopened
+  };
+  struct Counters {
+    std::uint64_t events = 0;
+    std::uint64_t bytes = 0;  // of frames
+    std::uint64_t batches = 0;
+    std::uint64_t syncs = 0;
+    std::uint64_t duplicates = 0;       // events offered again that the log had
+    std::uint64_t not_recorded = 0;     // events that live_only gave up
+    std::uint64_t sequence_errors = 0;  // publishers stopped for a sequence that does not follow
+    std::uint64_t malformed = 0;        // publishers stopped for bytes that are no frames
+  };
+  // Everything outlives the recorder. `pages`: one a stream, whose ring it records.
+  struct Memory {
+    std::vector<ring::Pages*> pages;
+    std::span<std::byte> order;
+    std::size_t order_capacity;
+    ring::Watermarks* marks;
+  };
+
+  TopicRecorder(std::string topic, wal::Writer writer, Memory memory, ring::StallPolicy policy);
+  TopicRecorder(const TopicRecorder&) = delete;
+
+  // The words that pin the pages this recorder reads, one a stream: add them to each ring's leases.
+  [[nodiscard]] const ring::Word* lease(std::size_t stream) const { return &leases_[stream]; }
+
+  // Records what there is, at most a page a stream. Returns the number of events.
+  std::uint64_t do_work(WallTime now);
+
+  // A sync that is due, unless one is under way. Its run() may block and belongs on another thread; complete_sync()
+  // takes it back here.
+  [[nodiscard]] std::optional<wal::SyncTicket> take_sync(WallTime now);
+  void complete_sync(const wal::SyncTicket& ticket, const Status& status);
+
+  // Everything up to page `before` of the stream, exclusive, has been recorded.
+  [[nodiscard]] bool drained(std::size_t stream, PageNumber before) const;
+  // Gives a name to a publishing process: the same epoch to an incarnation that had it, the next one to a new one.
+  // May be granted once admission_synced(). Errors: what the log says.
+  [[nodiscard]] Result<Admission> admit(std::size_t stream, const std::string& name, Incarnation incarnation,
+                                        WallTime now);
+  [[nodiscard]] bool admission_synced() const { return admissions_ == admissions_synced_; }
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] const std::string& failure() const { return failure_; }
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+  // Publisher stopped on this stream for what it wrote, if any.
+  [[nodiscard]] const std::string& stopped(std::size_t stream) const { return streams_[stream].stopped; }
+  [[nodiscard]] wal::Writer& log() { return writer_; }
+  [[nodiscard]] const std::string& topic() const { return topic_; }
+
+ private:
+  struct Stream {
+    ring::Reader reader;
+    PublisherId publisher{};
+    Epoch epoch{};
+    std::string stopped{};      // why nothing more of this publisher is recorded; empty if all is well
+    PageNumber syncing_page{};  // where it stood when the sync under way began
+    Sequence syncing_sequence{};
+  };
+
+  std::uint64_t record(std::size_t index, WallTime now);
+  [[nodiscard]] bool append(std::size_t index, const FrameRun& run, Sequence& last, WallTime now);
+  void stop(Stream& stream, const FrameRun& run, Sequence last);
+  void fail_with(const Error& error);
+  [[nodiscard]] bool awaited() const;
+
+  std::string topic_;
+  wal::Writer writer_;
+  Memory memory_;
+  ring::StallPolicy policy_;
+  std::vector<ring::Word> leases_;
+  ring::OrderWriter order_;
+  std::vector<Stream> streams_;
+  std::map<PublisherId, Sequence> last_;  // recorded of each publisher
+  std::vector<std::byte> copy_;           // 8-byte aligned, a page
+  State state_ = State::ok;
+  std::string failure_;
+  Counters counters_;
+  bool syncing_ = false;
+  std::uint64_t admissions_ = 0;
+  std::uint64_t admissions_syncing_ = 0;
+  std::uint64_t admissions_synced_ = 0;
+};
+
+// Records what a dead core's ring holds and the log does not: called before anybody is admitted. Returns the number of
+// events saved.
+[[nodiscard]] Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy,
+                                            WallTime now);
+
+}  // namespace millrace
