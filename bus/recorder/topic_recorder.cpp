@@ -126,8 +126,19 @@ bool TopicRecorder::awaited() const {
   return false;
 }
 
-std::optional<wal::SyncTicket> TopicRecorder::take_sync(WallTime now) {
-  if (syncing_ || state_ == State::failed || !writer_.sync_due(now, awaited())) return std::nullopt;
+bool TopicRecorder::unsynced() const {
+  return syncing_ || writer_.synced_end() < writer_.next_offset() || !admission_synced();
+}
+
+std::vector<std::string> TopicRecorder::stopped() const {
+  std::vector<std::string> reasons;
+  for (const Stream& stream : streams_) reasons.push_back(stream.stopped);
+  return reasons;
+}
+
+std::optional<wal::SyncTicket> TopicRecorder::take_sync(WallTime now, Sync when) {
+  if (syncing_ || state_ == State::failed) return std::nullopt;
+  if (!(when == Sync::now ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
   syncing_ = true;
   admissions_syncing_ = admissions_;
   for (Stream& stream : streams_) {

@@ -62,9 +62,15 @@ class TopicRecorder {
   // Records what there is, at most a page a stream. Returns the number of events.
   std::uint64_t do_work(WallTime now);
 
-  // A sync that is due, unless one is under way. Its run() may block and belongs on another thread; complete_sync()
-  // takes it back here.
-  [[nodiscard]] std::optional<wal::SyncTicket> take_sync(WallTime now);
+  enum class Sync {
+    when_due,  // by policy, or because somebody waits
+    now,       // whatever is unsynced
+  };
+  // A sync, unless there is none to do or one is under way. Its run() may block and belongs on another thread;
+  // complete_sync() takes it back here.
+  [[nodiscard]] std::optional<wal::SyncTicket> take_sync(WallTime now, Sync when = Sync::when_due);
+  // Something is recorded that is not known to be synced.
+  [[nodiscard]] bool unsynced() const;
   void complete_sync(const wal::SyncTicket& ticket, const Status& status);
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
@@ -78,8 +84,8 @@ class TopicRecorder {
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] const std::string& failure() const { return failure_; }
   [[nodiscard]] const Counters& counters() const { return counters_; }
-  // Publisher stopped on this stream for what it wrote, if any.
-  [[nodiscard]] const std::string& stopped(std::size_t stream) const { return streams_[stream].stopped; }
+  // Why the publisher of each stream is not recorded any more: what it wrote; empty if all is well.
+  [[nodiscard]] std::vector<std::string> stopped() const;
   [[nodiscard]] wal::Writer& log() { return writer_; }
   [[nodiscard]] const std::string& topic() const { return topic_; }
 

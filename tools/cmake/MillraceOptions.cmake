@@ -13,7 +13,7 @@ add_library(millrace_options INTERFACE)
 target_compile_options(millrace_options INTERFACE
   -Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-align -Woverloaded-virtual
   -Wconversion -Wno-sign-conversion -fno-omit-frame-pointer)
-target_include_directories(millrace_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
+target_include_directories(millrace_options INTERFACE ${CMAKE_SOURCE_DIR})
 
 if(MILLRACE_SANITIZE STREQUAL "address")
   set(MILLRACE_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all)

@@ -1,0 +1,72 @@
+// The door to millrace for a process that publishes or subscribes. Runs no iceoryx: the core hands out descriptors over
+// its control socket, and one thread of this process (the conductor) keeps that socket, reconnects when the core comes
+// back, and attaches every publisher and subscriber again.
+//
+//   auto bus = millrace::Bus::connect({.name = "my-strategy"});
+//   auto publisher = (*bus)->publisher("trade_events", "my-strategy");
+//   auto subscriber = (*bus)->subscribe("market_l2", {.level = millrace::Level::live});
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bus/control/codec.hpp"
+#include "bus/publisher.hpp"
+#include "bus/subscriber.hpp"
+
+namespace millrace {
+
+struct BusOptions {
+  std::string name = "client";  // shown in status
+  std::string socket;           // the core's control socket; empty: default_socket_path()
+  std::chrono::nanoseconds timeout = std::chrono::seconds(10);  // of connect and of each request
+};
+
+// $MILLRACE_SOCKET, else control.sock in $XDG_RUNTIME_DIR/millrace, else in /run/millrace.
+[[nodiscard]] std::string default_socket_path();
+
+struct TopicDescription {
+  std::string name;
+  const schemas::EventType* type;  // lives as long as the bus
+  std::string log_folder;
+  std::size_t largest_payload = 0;
+  std::uint32_t publishers = 0;
+};
+
+struct SubscribeOptions {
+  Level level;                   // no default: what a subscription relies on is always said
+  Start start = StartLatest{};   // level live always begins at the latest
+  Follower::OnGap on_gap{};
+};
+
+class Conductor;
+
+// Publishers and subscribers end before the bus that made them. Any thread.
+class Bus {
+ public:
+  // Errors: timed_out (no core answers at the socket: start millraced), not_permitted, unsupported (another release).
+  [[nodiscard]] static Result<std::unique_ptr<Bus>> connect(BusOptions options = {});
+  ~Bus();
+
+  [[nodiscard]] std::vector<TopicDescription> topics() const;
+  [[nodiscard]] Result<TopicDescription> topic(const std::string& name) const;
+  [[nodiscard]] const schemas::Registry& registry() const;
+
+  // `name`: of the publisher within the topic; its sequence goes on where the last process of that name ended.
+  // `take_over`: kill the process that has the name, if one does.
+  // Errors: not_found (topic), not_permitted, in_use (a living process has the name), exhausted, timed_out.
+  [[nodiscard]] Result<Publisher> publisher(const std::string& topic, const std::string& name, bool take_over = false);
+  // Errors: not_found, exhausted, timed_out, and those of Follower::open.
+  [[nodiscard]] Result<Subscriber> subscribe(const std::string& topic, SubscribeOptions options);
+  [[nodiscard]] Result<control::StatusReportT> status();
+
+  [[nodiscard]] bool connected() const;
+
+ private:
+  explicit Bus(std::unique_ptr<Conductor> conductor);
+  std::unique_ptr<Conductor> conductor_;
+};
+
+}  // namespace millrace

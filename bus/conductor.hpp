@@ -1,0 +1,101 @@
+// Keeps the control socket of one Bus: sends requests, hands out answers, and after the core's death connects to the
+// next one and attaches every publisher and subscriber again. Its thread sleeps in poll() and costs nothing meanwhile.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <future>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bus/attachment.hpp"
+#include "bus/bus.hpp"
+#include "bus/control/codec.hpp"
+#include "bus/control/socket.hpp"
+
+namespace millrace {
+
+class Conductor {
+ public:
+  explicit Conductor(BusOptions options);
+  ~Conductor();
+
+  // Waits for the first core. Errors: as Bus::connect.
+  [[nodiscard]] Status start();
+
+  [[nodiscard]] bool connected() const { return connected_.load(std::memory_order_acquire); }
+  [[nodiscard]] std::vector<TopicDescription> topics() const;
+  [[nodiscard]] const schemas::Registry& registry() const { return registry_; }
+
+  [[nodiscard]] Result<std::shared_ptr<PublisherLink>> attach_publisher(const std::string& topic,
+                                                                        const std::string& name, bool take_over);
+  [[nodiscard]] Result<std::shared_ptr<SubscriberLink>> attach_subscriber(const std::string& topic, Level level);
+  [[nodiscard]] Result<control::StatusReportT> status();
+
+ private:
+  struct Answer {
+    control::MessageT message;
+    std::vector<UniqueFd> fds;
+  };
+  struct Request {
+    control::MessageT message;
+    std::promise<Result<Answer>> promise;
+  };
+  // What is attached again to the next core.
+  struct PublisherSeat {
+    std::string topic, name;
+    std::weak_ptr<PublisherLink> link;
+  };
+  struct SubscriberSeat {
+    std::string topic;
+    Level level;
+    std::weak_ptr<SubscriberLink> link;
+  };
+
+  [[nodiscard]] Result<Answer> ask(control::MessageT message);
+
+  void run();
+  [[nodiscard]] bool connect_once();
+  void serve();
+  void lose(const char* why);
+  void wait_for(std::chrono::milliseconds time, int socket);
+  [[nodiscard]] bool send(std::uint64_t correlation, control::MessageT message);
+  [[nodiscard]] bool receive();
+  void on_message(Answer answer);
+  void on_welcome(const control::WelcomeT& welcome);
+  void attach_seats();
+
+  [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> publisher_from(Answer& answer, const std::string& topic);
+  [[nodiscard]] Result<std::shared_ptr<SubscriberAttachment>> subscriber_from(Answer& answer);
+
+  BusOptions options_;
+  Incarnation incarnation_{random_uuid_bytes()};
+  schemas::Registry registry_ = schemas::Registry::built_in();
+  UniqueFd wake_;  // eventfd
+  std::atomic<bool> stopping_{false};
+  std::atomic<bool> connected_{false};
+
+  mutable std::mutex mutex_;
+  std::condition_variable welcomed_;
+  std::vector<Request> requests_;  // not yet sent
+  std::vector<TopicDescription> topics_;
+  std::vector<ring::StallPolicy> policies_;
+  std::vector<PublisherSeat> publishers_;
+  std::vector<SubscriberSeat> subscribers_;
+  std::optional<Error> refused_;  // why the core will not have us
+
+  // The conductor's thread only.
+  std::optional<control::Connection> connection_;
+  std::uint64_t correlation_ = 0;
+  std::map<std::uint64_t, std::function<void(Result<Answer>)>> pending_;
+
+  std::thread thread_;
+};
+
+}  // namespace millrace

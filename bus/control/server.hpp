@@ -1,0 +1,94 @@
+// The core's end of the control socket: accepts, reads, answers, and tells death (the kernel's word, by pidfd) from a
+// mere disconnection. One thread steps it; nothing blocks.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "bus/base/clock.hpp"
+#include "bus/control/socket.hpp"
+
+namespace millrace::control {
+
+// Names a client for as long as it is connected or kept.
+using ClientId = std::uint64_t;
+
+struct Client {
+  ClientId id = 0;
+  Peer peer;
+  std::string name;         // of its hello
+  Incarnation incarnation;  // nil before its hello
+};
+
+class Server {
+ public:
+  class Handler {
+   public:
+    virtual ~Handler() = default;
+    // After Hello was taken; the handler sends Welcome.
+    virtual void on_hello(const Client& client, std::uint64_t correlation) = 0;
+    virtual void on_message(const Client& client, const MessageT& message) = 0;
+    // Its socket is closed; the process may live on. True if it still holds something (a ring to write to, leases):
+    // then its death is watched for, else it is forgotten here.
+    [[nodiscard]] virtual bool on_disconnected(const Client& client) = 0;
+    // Its process has ended: nothing of it can be written any more. Last of all.
+    virtual void on_dead(const Client& client) = 0;
+  };
+  struct Counters {
+    std::uint64_t accepted = 0;
+    std::uint64_t rejected_messages = 0;  // what was no message; its sender is cut off
+    std::uint64_t overflows = 0;          // clients cut off because they do not read
+    std::uint64_t refused = 0;            // connections beyond the limit
+    std::uint64_t late_hellos = 0;        // clients cut off because they said nothing
+  };
+  struct Limits {
+    std::size_t clients = 4096;
+    std::chrono::nanoseconds hello_timeout = std::chrono::seconds(5);
+  };
+
+  [[nodiscard]] static Result<Server> open(const std::string& path, mode_t mode, Limits limits);
+
+  // Deals with what waits. Returns how much that was.
+  std::uint64_t do_work(MonotonicTime now, Handler& handler);
+  // Cuts the client off if it does not read.
+  void send(ClientId client, const MessageT& message, std::span<const int> fds = {});
+  void send_all(const MessageT& message);
+  // Ends the process behind a client. on_dead follows.
+  void kill(ClientId client);
+
+  [[nodiscard]] std::size_t connected() const;
+  [[nodiscard]] const Counters& counters() const { return counters_; }
+
+ private:
+  struct Session {
+    Client client;
+    std::optional<Connection> connection;  // empty: disconnected, watched until its process is dead
+    UniqueFd pidfd;
+    MonotonicTime accepted;
+    bool cut_off = false;
+    bool held = true;  // says the handler, once it is disconnected
+  };
+
+  Server(Listener listener, UniqueFd epoll, Limits limits)
+      : listener_(std::move(listener)), epoll_(std::move(epoll)), limits_(limits) {}
+
+  void accept(MonotonicTime now);
+  void read(Session& session, Handler& handler);
+  void on_packet(Session& session, const Packet& packet, Handler& handler);
+  void disconnect(Session& session, Handler& handler);
+  bool watch(int fd, std::uint64_t token);
+
+  Listener listener_;
+  UniqueFd epoll_;
+  Limits limits_;
+  std::map<ClientId, Session> sessions_;
+  ClientId next_id_ = 1;
+  Counters counters_;
+};
+
+}  // namespace millrace::control

@@ -1,0 +1,169 @@
+#include "bus/control/socket.hpp"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+namespace millrace::control {
+namespace {
+
+constexpr std::size_t queued_messages_max = 256;
+constexpr std::size_t queued_bytes_max = 1 << 20;
+constexpr std::size_t fds_max = 8;
+
+Result<sockaddr_un> address_of(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path) {
+    return fail(millrace::ErrorCode::invalid_argument, "the socket path '" + path + "' is longer than " +
+                                                           std::to_string(sizeof address.sun_path - 1) + " bytes");
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+UniqueFd make_socket() {
+  return UniqueFd(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+int connect_to(int fd, const sockaddr_un& address) {
+  return ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+// 0, or errno.
+int send_packet(int fd, const Packet& packet) {
+  iovec part{const_cast<std::byte*>(packet.bytes.data()), packet.bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(fds_max * sizeof(int))] = {};
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  if (!packet.fds.empty()) {
+    header.msg_control = control;
+    header.msg_controllen = CMSG_SPACE(packet.fds.size() * sizeof(int));
+    cmsghdr* message = CMSG_FIRSTHDR(&header);
+    message->cmsg_level = SOL_SOCKET;
+    message->cmsg_type = SCM_RIGHTS;
+    message->cmsg_len = CMSG_LEN(packet.fds.size() * sizeof(int));
+    for (std::size_t i = 0; i < packet.fds.size(); ++i) {
+      const int number = packet.fds[i].get();
+      std::memcpy(CMSG_DATA(message) + i * sizeof(int), &number, sizeof number);
+    }
+  }
+  return ::sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? errno : 0;
+}
+
+}  // namespace
+
+Result<Connection> Connection::connect(const std::string& path) {
+  const auto address = address_of(path);
+  if (!address) return fail(address.error());
+  UniqueFd fd = make_socket();
+  if (!fd) return fail_errno("cannot make a socket", errno);
+  if (connect_to(fd.get(), *address) != 0) return fail_errno("cannot connect to " + path, errno);
+  return Connection(std::move(fd));
+}
+
+SendStatus Connection::send(const MessageT& message, std::span<const int> fds) {
+  Packet packet{encode(message), {}};
+  for (const int fd : fds) packet.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  queued_bytes_ += packet.bytes.size();
+  queue_.push_back(std::move(packet));
+  return flush();
+}
+
+SendStatus Connection::flush() {
+  while (!queue_.empty()) {
+    const int error = send_packet(fd_.get(), queue_.front());
+    if (error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == ETOOMANYREFS) {
+      const bool full = queue_.size() > queued_messages_max || queued_bytes_ > queued_bytes_max;
+      return full ? SendStatus::overflow : SendStatus::ok;
+    }
+    if (error == EINTR) continue;
+    if (error != 0) return SendStatus::closed;
+    queued_bytes_ -= queue_.front().bytes.size();
+    queue_.pop_front();
+  }
+  return SendStatus::ok;
+}
+
+Result<Connection::Received> Connection::receive() {
+  Packet packet;
+  packet.bytes.resize(message_size_max);
+  iovec part{packet.bytes.data(), packet.bytes.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(fds_max * sizeof(int))];
+  msghdr header{};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = control;
+  header.msg_controllen = sizeof control;
+  const ssize_t size = ::recvmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (size < 0) {
+    if (errno == EAGAIN || errno == EINTR) return Received{};
+    return Received{std::nullopt, true};
+  }
+  for (cmsghdr* m = CMSG_FIRSTHDR(&header); m != nullptr; m = CMSG_NXTHDR(&header, m)) {
+    if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int number;
+      std::memcpy(&number, CMSG_DATA(m) + i * sizeof(int), sizeof number);
+      packet.fds.emplace_back(number);
+    }
+  }
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    return fail(millrace::ErrorCode::too_large, "a control message exceeds " + std::to_string(message_size_max) +
+                                                    " bytes or " + std::to_string(fds_max) + " descriptors");
+  }
+  if (size == 0 && packet.fds.empty()) return Received{std::nullopt, true};
+  packet.bytes.resize(static_cast<std::size_t>(size));
+  return Received{std::move(packet), false};
+}
+
+Peer Connection::peer() const {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  (void)::getsockopt(fd_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size);
+  return {credentials.pid, credentials.uid, credentials.gid};
+}
+
+Result<Listener> Listener::bind(const std::string& path, mode_t mode) {
+  const auto address = address_of(path);
+  if (!address) return fail(address.error());
+  const UniqueFd probe = make_socket();
+  if (connect_to(probe.get(), *address) == 0) {
+    return fail(millrace::ErrorCode::in_use,
+                "another core answers at " + path + "; stop it first, or use another runtime_dir");
+  }
+  if (errno == ECONNREFUSED) ::unlink(path.c_str());
+  UniqueFd fd = make_socket();
+  if (!fd) return fail_errno("cannot make a socket", errno);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
+    return fail_errno("cannot bind " + path, errno);
+  }
+  ::chmod(path.c_str(), mode);
+  if (::listen(fd.get(), 1024) != 0) return fail_errno("cannot listen at " + path, errno);
+  return Listener(std::move(fd), path);
+}
+
+Listener::~Listener() {
+  if (fd_) ::unlink(path_.c_str());
+}
+
+std::optional<Connection> Listener::accept() {
+  UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  return fd ? std::optional<Connection>(std::move(fd)) : std::nullopt;
+}
+
+Result<UniqueFd> open_pidfd(pid_t pid) {
+  UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));  // close-on-exec by itself
+  if (!fd) return fail_errno("cannot watch process " + std::to_string(pid), errno);
+  return fd;
+}
+
+}  // namespace millrace::control

@@ -1,0 +1,150 @@
+#include "bus/daemon/disk.hpp"
+
+#include <algorithm>
+
+namespace millrace::daemon {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto report_interval = 10ms;
+
+// Never polls: its agent sleeps in the queue.
+class NoIdle final : public IdleStrategy {
+ public:
+  void idle(std::uint64_t) override {}
+};
+
+}  // namespace
+
+Disk::Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::unique_ptr<IdleStrategy> idle,
+           std::optional<unsigned> cpu)
+    : recorders_(std::move(recorders)),
+      clock_(clock),
+      reports_(recorders_.size()),
+      recording_(*this),
+      syncing_(*this),
+      recorder_thread_("recorder", recording_, std::move(idle), cpu, clock),
+      sync_thread_("sync", syncing_, std::make_unique<NoIdle>(), std::nullopt, clock) {
+  for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
+}
+
+void Disk::start() {
+  sync_thread_.start();
+  recorder_thread_.start();
+}
+
+void Disk::stop() {
+  recorder_thread_.stop();  // drains first: finish() still needs the sync thread
+  sync_thread_.stop();
+}
+
+std::optional<Admitted> Disk::take_admitted() {
+  Admitted admitted{0, fail(ErrorCode::internal, "")};
+  return admitted_.try_dequeue(admitted) ? std::optional(std::move(admitted)) : std::nullopt;
+}
+
+RecorderReport Disk::report(std::size_t topic) const {
+  const std::lock_guard lock(reports_mutex_);
+  return reports_[topic];
+}
+
+std::optional<MonotonicTime> Disk::in_io_since() const {
+  const std::int64_t recording = recording_since_.load(std::memory_order_relaxed);
+  const std::int64_t syncing = syncing_since_.load(std::memory_order_relaxed);
+  if (recording == 0 && syncing == 0) return std::nullopt;
+  return MonotonicTime{recording == 0 ? syncing : syncing == 0 ? recording : std::min(recording, syncing)};
+}
+
+std::uint64_t Disk::record(MonotonicTime now) {
+  const WallTime wall = clock_.wall();
+  std::uint64_t work = 0;
+  Sync done;
+  while (synced_.try_dequeue(done)) {
+    recorders_[done.topic]->complete_sync(*done.ticket, done.status);
+    ++work;
+  }
+  recording_since_.store(now.ns, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < recorders_.size(); ++i) work += recorders_[i]->do_work(wall);
+  work += admit();
+  recording_since_.store(0, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < recorders_.size(); ++i) {
+    if (auto ticket = recorders_[i]->take_sync(wall)) to_sync_.enqueue({i, std::move(ticket), {}});
+  }
+  if (now - reported_ >= report_interval) {
+    reported_ = now;
+    for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
+  }
+  return work;
+}
+
+std::uint64_t Disk::sync(MonotonicTime) {
+  Sync sync;
+  if (!to_sync_.wait_dequeue_timed(sync, 10ms)) return 0;
+  syncing_since_.store(clock_.monotonic().ns, std::memory_order_relaxed);
+  sync.status = sync.ticket->run();
+  syncing_since_.store(0, std::memory_order_relaxed);
+  synced_.enqueue(std::move(sync));
+  return 1;
+}
+
+std::uint64_t Disk::admit() {
+  AdmitRequest request;
+  while (requests_.try_dequeue(request)) waiting_.push_back({std::move(request), std::nullopt});
+  std::uint64_t work = 0;
+  std::erase_if(waiting_, [&](Waiting& waiting) {
+    TopicRecorder& recorder = *recorders_[waiting.request.topic];
+    if (recorder.state() == TopicRecorder::State::failed) {
+      admitted_.enqueue({waiting.request.token,
+                         fail(ErrorCode::io_failed, "topic '" + recorder.topic() +
+                                                        "' is closed after a disk failure: " + recorder.failure())});
+      return true;
+    }
+    if (!waiting.admission) {
+      if (!recorder.drained(waiting.request.stream, waiting.request.first_page)) return false;
+      auto admission =
+          recorder.admit(waiting.request.stream, waiting.request.name, waiting.request.incarnation, clock_.wall());
+      ++work;
+      if (!admission) {
+        admitted_.enqueue({waiting.request.token, fail(admission.error())});
+        return true;
+      }
+      waiting.admission = *admission;
+    }
+    if (!recorder.admission_synced()) return false;
+    admitted_.enqueue({waiting.request.token, *waiting.admission});
+    ++work;
+    return true;
+  });
+  return work;
+}
+
+// On the recorder's thread, after its last step: what is committed now is recorded and synced before the core ends.
+void Disk::finish() {
+  const auto pending = [this] {
+    return std::any_of(recorders_.begin(), recorders_.end(), [](const TopicRecorder* recorder) {
+      return recorder->state() != TopicRecorder::State::failed && recorder->unsynced();
+    });
+  };
+  BackOffIdle idle;
+  const MonotonicTime give_up = clock_.monotonic() + 30s;
+  for (;;) {
+    const MonotonicTime now = clock_.monotonic();
+    const std::uint64_t work = record(now);
+    for (std::size_t i = 0; i < recorders_.size(); ++i) {
+      if (auto ticket = recorders_[i]->take_sync(clock_.wall(), TopicRecorder::Sync::now))
+        to_sync_.enqueue({i, std::move(ticket), {}});
+    }
+    if ((work == 0 && !pending()) || now > give_up) return;
+    idle.idle(work);
+  }
+}
+
+void Disk::publish_report(std::size_t topic) {
+  const TopicRecorder& recorder = *recorders_[topic];
+  RecorderReport report{recorder.state(), recorder.failure(), recorder.stopped(), recorder.counters()};
+  const std::lock_guard lock(reports_mutex_);
+  reports_[topic] = std::move(report);
+}
+
+}  // namespace millrace::daemon

@@ -1,0 +1,114 @@
+// The threads that touch files: one records all topics of a volume, one runs their syncs. They may stand still in the
+// kernel for as long as a bad disk likes; nobody else waits for them.
+#pragma once
+
+#include <concurrentqueue/blockingconcurrentqueue.h>
+#include <concurrentqueue/concurrentqueue.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bus/base/agent.hpp"
+#include "bus/recorder/topic_recorder.hpp"
+
+namespace millrace::daemon {
+
+struct AdmitRequest {
+  std::uint64_t token = 0;  // the asker's, given back
+  std::size_t topic = 0;
+  std::size_t stream = 0;
+  PageNumber first_page;  // where the publisher will begin; all before it is recorded first
+  std::string name;
+  Incarnation incarnation;
+};
+
+struct Admitted {
+  std::uint64_t token = 0;
+  Result<Admission> result;
+};
+
+// What the control thread may know of a topic's recorder, copied whenever it changes.
+struct RecorderReport {
+  TopicRecorder::State state = TopicRecorder::State::ok;
+  std::string failure;
+  std::vector<std::string> stopped;  // a stream each: why its publisher is not recorded, empty if it is
+  TopicRecorder::Counters counters;
+};
+
+class Disk {
+ public:
+  // `recorders`: one a topic; used by no other thread until stop() returned.
+  Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::unique_ptr<IdleStrategy> idle,
+       std::optional<unsigned> cpu);
+  ~Disk() { stop(); }
+
+  void start();
+  // Records and syncs what is committed, then ends both threads. Publishers should have stopped.
+  void stop();
+
+  // The control thread.
+  void submit(AdmitRequest request) { requests_.enqueue(std::move(request)); }
+  [[nodiscard]] std::optional<Admitted> take_admitted();
+  [[nodiscard]] RecorderReport report(std::size_t topic) const;
+  // When the I/O under way began; nullopt if none is. Judges the disk, never the thread.
+  [[nodiscard]] std::optional<MonotonicTime> in_io_since() const;
+
+ private:
+  struct Sync {
+    std::size_t topic = 0;
+    std::optional<wal::SyncTicket> ticket;
+    Status status;
+  };
+  struct Waiting {
+    AdmitRequest request;
+    std::optional<Admission> admission;  // once appended: its sync is awaited
+  };
+
+  class Recording final : public Agent {
+   public:
+    explicit Recording(Disk& disk) : disk_(disk) {}
+    std::uint64_t do_work(MonotonicTime now) override { return disk_.record(now); }
+    void on_close() override { disk_.finish(); }
+
+   private:
+    Disk& disk_;
+  };
+  class Syncing final : public Agent {
+   public:
+    explicit Syncing(Disk& disk) : disk_(disk) {}
+    std::uint64_t do_work(MonotonicTime now) override { return disk_.sync(now); }
+
+   private:
+    Disk& disk_;
+  };
+
+  std::uint64_t record(MonotonicTime now);
+  std::uint64_t sync(MonotonicTime now);
+  void finish();
+  std::uint64_t admit();
+  void publish_report(std::size_t topic);
+
+  std::vector<TopicRecorder*> recorders_;
+  const Clock& clock_;
+  moodycamel::ConcurrentQueue<AdmitRequest> requests_;
+  moodycamel::ConcurrentQueue<Admitted> admitted_;
+  moodycamel::BlockingConcurrentQueue<Sync> to_sync_;
+  moodycamel::ConcurrentQueue<Sync> synced_;
+  std::vector<Waiting> waiting_;
+  std::atomic<std::int64_t> recording_since_{0};
+  std::atomic<std::int64_t> syncing_since_{0};
+  mutable std::mutex reports_mutex_;
+  std::vector<RecorderReport> reports_;
+  MonotonicTime reported_;
+  Recording recording_;
+  Syncing syncing_;
+  AgentRunner recorder_thread_;
+  AgentRunner sync_thread_;
+};
+
+}  // namespace millrace::daemon
