@@ -194,6 +194,34 @@ TEST_P(Model, GivesTheSameEventsForTheSameSeed) {
   EXPECT_EQ(run(), run());
 }
 
+// Else the agreement above would say little.
+TEST(RandomCommands, MeetEveryReasonAndEveryKindOfEvent) {
+  std::map<RejectReason, int> reasons;
+  std::map<std::size_t, int> kinds;
+  std::map<Aggressor, int> trades;
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    Random random(seed);
+    const auto config = random_config(random);
+    RandomCommands commands(random, config);
+    TestExchange exchange(config);
+    for (int i = 0; i < 600; ++i) {
+      exchange.apply(commands.next());
+      for (const auto& event : exchange.recorder.events) {
+        ++kinds[event.index()];
+        if (const auto* rejected = std::get_if<Rejected>(&event)) ++reasons[rejected->reason];
+        if (const auto* trade = std::get_if<Trade>(&event)) ++trades[trade->aggressor];
+      }
+    }
+  }
+  for (std::size_t reason = 0; reason <= static_cast<std::size_t>(RejectReason::no_liquidity); ++reason) {
+    const auto named = static_cast<RejectReason>(reason);
+    if (named == RejectReason::malformed) continue;
+    EXPECT_GT(reasons[named], 20) << to_string(named);
+  }
+  for (std::size_t kind = 0; kind < std::variant_size_v<Event>; ++kind) EXPECT_GT(kinds[kind], 200) << kind;
+  for (const auto aggressor : {Aggressor::buy, Aggressor::sell, Aggressor::none}) EXPECT_GT(trades[aggressor], 500);
+}
+
 INSTANTIATE_TEST_SUITE_P(Seeds, Model, testing::Range<std::uint64_t>(0, 20));
 
 // The index under ids that collide, with deletions in between.
