@@ -89,13 +89,15 @@ std::vector<std::uint64_t> priority(const Book& book, Side side) {
 }
 
 std::vector<std::uint64_t> priority(const ReferenceModel& model, Side side) {
-  auto orders = model.resting();
-  std::erase_if(orders, [&](const auto& order) { return order.side != side; });
-  std::stable_sort(orders.begin(), orders.end(), [&](const auto& a, const auto& b) {
-    return side == Side::buy ? a.price > b.price : a.price < b.price;
+  std::vector<const RestingOrder*> orders;
+  for (const auto& order : model.resting()) {
+    if (order.side == side) orders.push_back(&order);
+  }
+  std::stable_sort(orders.begin(), orders.end(), [&](const auto* a, const auto* b) {
+    return side == Side::buy ? a->price > b->price : a->price < b->price;
   });
   std::vector<std::uint64_t> ids;
-  for (const auto& order : orders) ids.push_back(order.id.value());
+  for (const auto* order : orders) ids.push_back(order->id.value());
   return ids;
 }
 

@@ -111,7 +111,7 @@ bool OrderFlow::pick(Market& market, Placed& picked) {
     std::swap(resting[random_.below(resting.size())], resting.back());
     picked = resting.back();
     resting.pop_back();
-    const bool passed = picked.side == Side::buy ? picked.price >= market.middle : picked.price <= market.middle;
+    const bool passed = picked.side == Side::buy ? picked.price > market.middle : picked.price < market.middle;
     if (!passed) return true;
   }
   return false;

@@ -2,8 +2,8 @@
 //
 // Arrivals are Poisson in virtual time. Each instrument has a middle price that drifts on the tick; limit orders stand
 // away from it by a power law (few at the touch, a long tail), sizes likewise. The stream does not see what becomes of
-// its orders: it remembers those that it believes to rest, keeps their number near a target, and now and then cancels
-// one that is already filled, as real traders do. The same configuration gives the same stream.
+// its orders: it remembers those that it believes to rest, keeps their number near a target, and about
+// one cancel in four comes after the fill, as with real traders. The same configuration gives the same stream.
 #pragma once
 
 #include <cstdint>
