@@ -52,10 +52,12 @@ class Link {
     closed,        // the conductor gave up: see error()
   };
 
-  // The owner's thread.
+  // The owner's thread. An owner is made with its first attachment; the link brings the next ones.
   [[nodiscard]] State state() const { return state_.load(std::memory_order_acquire); }
+  // The next attachment; null if it is not replaced (any more).
   [[nodiscard]] std::shared_ptr<Attachment> take() {
     const std::lock_guard lock(mutex_);
+    if (state_.load(std::memory_order_relaxed) != State::replaced) return nullptr;
     state_.store(State::attached, std::memory_order_release);
     return std::move(next_);
   }
@@ -67,13 +69,18 @@ class Link {
   // The conductor's thread.
   void disconnect() {
     const std::lock_guard lock(mutex_);
-    next_.reset();
+    if (state_.load(std::memory_order_relaxed) == State::closed) return;
     state_.store(State::disconnected, std::memory_order_release);
   }
   void replace(std::shared_ptr<Attachment> next) {
     const std::lock_guard lock(mutex_);
     next_ = std::move(next);
     state_.store(State::replaced, std::memory_order_release);
+  }
+  // The same core again: the attachment that the owner has is good.
+  void resume() {
+    const std::lock_guard lock(mutex_);
+    state_.store(next_ ? State::replaced : State::attached, std::memory_order_release);
   }
   void close(Error why) {
     const std::lock_guard lock(mutex_);
@@ -82,10 +89,17 @@ class Link {
   }
 
  private:
-  std::atomic<State> state_{State::replaced};
+  std::atomic<State> state_{State::attached};
   mutable std::mutex mutex_;
   std::shared_ptr<Attachment> next_;
   Error error_;
+};
+
+// What an owner is made with.
+template <class Attachment>
+struct Attached {
+  std::shared_ptr<Link<Attachment>> link;
+  std::shared_ptr<Attachment> first;
 };
 
 using PublisherLink = Link<PublisherAttachment>;

@@ -36,8 +36,8 @@ struct TopicDescription {
 };
 
 struct SubscribeOptions {
-  Level level;                   // no default: what a subscription relies on is always said
-  Start start = StartLatest{};   // level live always begins at the latest
+  Level level;                  // no default: what a subscription relies on is always said
+  Start start = StartLatest{};  // level live always begins at the latest
   Follower::OnGap on_gap{};
 };
 

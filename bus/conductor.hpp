@@ -5,7 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <future>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -33,9 +33,9 @@ class Conductor {
   [[nodiscard]] std::vector<TopicDescription> topics() const;
   [[nodiscard]] const schemas::Registry& registry() const { return registry_; }
 
-  [[nodiscard]] Result<std::shared_ptr<PublisherLink>> attach_publisher(const std::string& topic,
+  [[nodiscard]] Result<Attached<PublisherAttachment>> attach_publisher(const std::string& topic,
                                                                         const std::string& name, bool take_over);
-  [[nodiscard]] Result<std::shared_ptr<SubscriberLink>> attach_subscriber(const std::string& topic, Level level);
+  [[nodiscard]] Result<Attached<SubscriberAttachment>> attach_subscriber(const std::string& topic, Level level);
   [[nodiscard]] Result<control::StatusReportT> status();
 
  private:
@@ -43,13 +43,15 @@ class Conductor {
     control::MessageT message;
     std::vector<UniqueFd> fds;
   };
+  using OnAnswer = std::function<void(Result<Answer>)>;
   struct Request {
     control::MessageT message;
-    std::promise<Result<Answer>> promise;
+    OnAnswer on_answer;
   };
   // What is attached again to the next core.
   struct PublisherSeat {
-    std::string topic, name;
+    std::string topic;
+    std::string name;
     std::weak_ptr<PublisherLink> link;
   };
   struct SubscriberSeat {
@@ -58,21 +60,23 @@ class Conductor {
     std::weak_ptr<SubscriberLink> link;
   };
 
+  // From any thread: asks the core and waits for its answer.
   [[nodiscard]] Result<Answer> ask(control::MessageT message);
 
+  // The conductor's thread.
   void run();
-  [[nodiscard]] bool connect_once();
+  void connect();
   void serve();
-  void lose(const char* why);
-  void wait_for(std::chrono::milliseconds time, int socket);
-  [[nodiscard]] bool send(std::uint64_t correlation, control::MessageT message);
-  [[nodiscard]] bool receive();
+  void lose();
+  void wait(int socket, std::chrono::milliseconds time);
+  void send(control::MessageT message, OnAnswer on_answer);
   void on_message(Answer answer);
   void on_welcome(const control::WelcomeT& welcome);
-  void attach_seats();
+  void attach_again();
+  void detach_forgotten();
 
-  [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> publisher_from(Answer& answer, const std::string& topic);
-  [[nodiscard]] Result<std::shared_ptr<SubscriberAttachment>> subscriber_from(Answer& answer);
+  [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> publisher_from(const Answer& answer) const;
+  [[nodiscard]] Result<std::shared_ptr<SubscriberAttachment>> subscriber_from(const Answer& answer) const;
 
   BusOptions options_;
   Incarnation incarnation_{random_uuid_bytes()};
@@ -82,18 +86,24 @@ class Conductor {
   std::atomic<bool> connected_{false};
 
   mutable std::mutex mutex_;
-  std::condition_variable welcomed_;
+  std::condition_variable changed_;
   std::vector<Request> requests_;  // not yet sent
   std::vector<TopicDescription> topics_;
-  std::vector<ring::StallPolicy> policies_;
   std::vector<PublisherSeat> publishers_;
   std::vector<SubscriberSeat> subscribers_;
   std::optional<Error> refused_;  // why the core will not have us
 
+  // Subscriptions whose memory no subscriber holds any more. Shared with what is handed out, which may outlive us.
+  struct GivenBack {
+    std::mutex mutex;
+    std::vector<std::uint64_t> subscriptions;
+  };
+  std::shared_ptr<GivenBack> given_back_ = std::make_shared<GivenBack>();
+
   // The conductor's thread only.
   std::optional<control::Connection> connection_;
   std::uint64_t correlation_ = 0;
-  std::map<std::uint64_t, std::function<void(Result<Answer>)>> pending_;
+  std::map<std::uint64_t, OnAnswer> pending_;
 
   std::thread thread_;
 };

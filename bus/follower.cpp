@@ -4,21 +4,19 @@
 
 namespace millrace {
 
-Result<Follower> Follower::open(std::shared_ptr<SubscriberLink> link, Level level, const Start& start, OnGap on_gap) {
-  Follower follower(std::move(link), level, std::move(on_gap));
-  auto attachment = follower.link_->take();
-  if (attachment == nullptr) return fail(ErrorCode::disconnected, "the core is away: try again");
-  follower.adopt(std::move(attachment));
+Result<Follower> Follower::open(Attached<SubscriberAttachment> attached, Level level, const Start& start, OnGap on_gap) {
+  Follower follower(std::move(attached.link), level, std::move(on_gap));
+  follower.adopt(std::move(attached.first));
   MILLRACE_TRY(follower.begin(start));
   return follower;
 }
 
-void Follower::adopt(std::shared_ptr<SubscriberAttachment> attachment) {
+void Follower::adopt(std::shared_ptr<SubscriberAttachment> next) {
   readers_.clear();
   log_.reset();
   entry_.reset();
   batch_ = Batch();
-  attachment_ = std::move(attachment);
+  attachment_ = std::move(next);
   for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
     readers_.emplace_back(attachment_->rings[i], attachment_->page->leases[i]);
   }

@@ -32,7 +32,7 @@ class Follower {
 
   // Errors: deleted (with the first offset there is), rolled_back (past the end of its run), invalid_argument (a
   // position of another log, an offset beyond the end), and what opening the log says.
-  [[nodiscard]] static Result<Follower> open(std::shared_ptr<SubscriberLink> link, Level level, const Start& start,
+  [[nodiscard]] static Result<Follower> open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
                                              OnGap on_gap);
 
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on. After an error
@@ -69,7 +69,7 @@ class Follower {
       : link_(std::move(link)), level_(level), on_gap_(std::move(on_gap)) {}
 
   [[nodiscard]] Status begin(const Start& start);
-  void adopt(std::shared_ptr<SubscriberAttachment> attachment);
+  void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] Offset end() const;  // the first offset this level may not show yet
   [[nodiscard]] bool fetch();
   [[nodiscard]] bool fetch_live();

@@ -2,38 +2,35 @@
 
 namespace millrace {
 
-LiveReader::LiveReader(std::shared_ptr<SubscriberLink> link, OnGap on_gap)
-    : link_(std::move(link)), on_gap_(std::move(on_gap)) {
-  (void)attach(true);
+LiveReader::LiveReader(Attached<SubscriberAttachment> attached, OnGap on_gap)
+    : link_(std::move(attached.link)), on_gap_(std::move(on_gap)) {
+  adopt(std::move(attached.first));
+  for (Stream& stream : streams_) stream.reader.join_at_tail();
 }
 
-bool LiveReader::attach(bool at_tail) {
-  auto next = link_->take();
-  if (next == nullptr) return false;
+void LiveReader::adopt(std::shared_ptr<SubscriberAttachment> next) {
   streams_.clear();
   attachment_ = std::move(next);
   for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
-    Stream& stream = streams_.emplace_back(Stream{ring::Reader(attachment_->rings[i], attachment_->page->leases[i])});
+    streams_.emplace_back(Stream{ring::Reader(attachment_->rings[i], attachment_->page->leases[i])});
     // After the core was replaced everything in the new rings is news, or is told from it by its sequence.
-    at_tail ? stream.reader.join_at_tail() : stream.reader.join_at_oldest();
+    streams_.back().reader.join_at_oldest();
   }
   current_ = 0;
-  return true;
 }
 
 std::optional<Event> LiveReader::next() {
   for (;;) {
-    if (!streams_.empty()) {
-      Stream& stream = streams_[current_];
-      while (const auto frame = stream.cursor.next()) {
-        if (is_news(stream, frame->sequence())) {
-          return Event{*frame, stream.publisher, stream.epoch, std::nullopt, {}};
-        }
-      }
+    Stream& stream = streams_[current_];
+    while (const auto frame = stream.cursor.next()) {
+      if (is_news(stream, frame->sequence())) return Event{*frame, stream.publisher, stream.epoch, std::nullopt, {}};
     }
     if (refill()) continue;
     // The old rings are drained before they are given up.
-    if (link_->state() != SubscriberLink::State::replaced || !attach(attachment_ == nullptr)) return std::nullopt;
+    if (link_->state() != SubscriberLink::State::replaced) return std::nullopt;
+    auto next = link_->take();
+    if (next == nullptr) return std::nullopt;
+    adopt(std::move(next));
   }
 }
 

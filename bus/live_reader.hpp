@@ -19,7 +19,7 @@ class LiveReader {
   using OnGap = std::function<void(const Gap&)>;
 
   // Begins behind what is committed now. One thread.
-  LiveReader(std::shared_ptr<SubscriberLink> link, OnGap on_gap);
+  LiveReader(Attached<SubscriberAttachment> attached, OnGap on_gap);
 
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on.
   [[nodiscard]] std::optional<Event> next();
@@ -37,7 +37,7 @@ class LiveReader {
     Sequence* last = nullptr;  // of this publisher, in last_
   };
 
-  [[nodiscard]] bool attach(bool at_tail);
+  void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] bool refill();
   // False for an event that was seen before the core was replaced. Reports what was missed before it.
   [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence) const;

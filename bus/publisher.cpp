@@ -26,22 +26,21 @@ std::string_view to_string(PublishStatus status) {
   return "unknown";
 }
 
-Publisher::Publisher(std::shared_ptr<PublisherLink> link, const schemas::EventType& type, const Clock& clock)
-    : link_(std::move(link)), type_(&type), clock_(clock) {
-  MILLRACE_ASSERT(link_->state() == PublisherLink::State::replaced, "a publisher is made with its first attachment");
-  (void)attach();
+Publisher::Publisher(Attached<PublisherAttachment> attached, const schemas::EventType& type, const Clock& clock)
+    : link_(std::move(attached.link)), type_(&type), clock_(clock) {
+  adopt(std::move(attached.first));
 }
 
 PublishStatus Publisher::ready() {
   switch (link_->state()) {
-    case PublisherLink::State::attached:
-      break;
-    case PublisherLink::State::disconnected:
-      return PublishStatus::disconnected;
-    case PublisherLink::State::closed:
-      return PublishStatus::closed;
-    case PublisherLink::State::replaced:
-      if (const PublishStatus status = attach(); status != PublishStatus::ok) return status;
+    case PublisherLink::State::attached: break;
+    case PublisherLink::State::disconnected: return PublishStatus::disconnected;
+    case PublisherLink::State::closed: return PublishStatus::closed;
+    case PublisherLink::State::replaced: {
+      auto next = link_->take();
+      if (next == nullptr) return PublishStatus::disconnected;
+      adopt(std::move(next));
+    }
   }
   if (reoffer_) {
     if (!reoffer_->run(*writer_)) return no_page();
@@ -50,10 +49,8 @@ PublishStatus Publisher::ready() {
   return PublishStatus::ok;
 }
 
-PublishStatus Publisher::attach() {
-  auto next = link_->take();
-  if (next == nullptr) return PublishStatus::disconnected;
-  // What this process published and the log has not goes into the new ring first, under its old sequences.
+// What this process published and the log has not goes into the new ring first, under its old sequences.
+void Publisher::adopt(std::shared_ptr<PublisherAttachment> next) {
   const ring::Writer writer(next->ring, next->first_page, next->last_sequence.next());
   if (reoffer_) {
     reoffer_->restart();
@@ -62,7 +59,6 @@ PublishStatus Publisher::attach() {
   }
   attachment_ = std::move(next);
   writer_.emplace(writer);
-  return PublishStatus::ok;
 }
 
 PublishStatus Publisher::no_page() {

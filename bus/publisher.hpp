@@ -38,7 +38,8 @@ struct Published {
 class Publisher {
  public:
   // Made by Bus::publisher(). `type`: of the topic's events, outlives the publisher.
-  Publisher(std::shared_ptr<PublisherLink> link, const schemas::EventType& type, const Clock& clock = system_clock());
+  Publisher(Attached<PublisherAttachment> attached, const schemas::EventType& type,
+            const Clock& clock = system_clock());
 
   // Builds an event of fixed shape in the page: a copy of the type's template, which `fill(T&)` completes through its
   // mutable fields. `cause`: offset of the input event that led to this one.
@@ -86,7 +87,7 @@ class Publisher {
 
  private:
   [[nodiscard]] PublishStatus ready();
-  [[nodiscard]] PublishStatus attach();
+  void adopt(std::shared_ptr<PublisherAttachment> next);
   [[nodiscard]] PublishStatus no_page();
   Sequence commit_unchecked(Key key, std::optional<Offset> cause, std::size_t size) {
     return writer_->commit({type_->id(), key, cause ? cause->value() + 1 : 0, clock_.now()}, size);

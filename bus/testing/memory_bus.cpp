@@ -64,8 +64,8 @@ std::unique_ptr<Publisher> MemoryBus::publisher(const std::string& name) {
   while (stream < owners_.size() && owners_[stream]) ++stream;
   MILLRACE_ASSERT(stream < owners_.size(), "a stream is free");
   owners_[stream] = Owner{name, Incarnation{random_uuid_bytes()}, std::make_shared<PublisherLink>()};
-  owners_[stream]->link->replace(attach_publisher(stream));
-  return std::make_unique<Publisher>(owners_[stream]->link, *type_, clock_);
+  return std::make_unique<Publisher>(Attached<PublisherAttachment>{owners_[stream]->link, attach_publisher(stream)},
+                                     *type_, clock_);
 }
 
 std::shared_ptr<PublisherAttachment> MemoryBus::attach_publisher(std::size_t stream) {
@@ -104,12 +104,12 @@ std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
 
 Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap) {
   auto link = std::make_shared<SubscriberLink>();
-  link->replace(attach_subscriber());
   subscribers_.push_back(link);
+  Attached<SubscriberAttachment> attached{std::move(link), attach_subscriber()};
   if (level == Level::live) {
-    return std::make_unique<Subscriber>(LiveReader(std::move(link), std::move(on_gap)), *type_);
+    return std::make_unique<Subscriber>(LiveReader(std::move(attached), std::move(on_gap)), *type_);
   }
-  auto follower = Follower::open(std::move(link), level, start, std::move(on_gap));
+  auto follower = Follower::open(std::move(attached), level, start, std::move(on_gap));
   if (!follower) return fail(follower.error());
   return std::make_unique<Subscriber>(std::move(*follower), *type_);
 }

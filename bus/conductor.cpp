@@ -1,0 +1,377 @@
+#include "bus/conductor.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <future>
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto reconnect_interval = 20ms;
+constexpr auto forgotten_interval = 200ms;  // how soon a dropped publisher or subscriber is given back
+
+Error away() {
+  return {ErrorCode::disconnected, "the core is away: try again"};
+}
+
+template <class Body>
+const Body* body_of(const control::MessageT& message) {
+  return message.body.type == control::BodyUnionTraits<Body>::enum_value ? static_cast<const Body*>(message.body.value)
+                                                                         : nullptr;
+}
+
+Result<Mapping> map_all(const UniqueFd& fd, std::uint64_t offset, std::size_t size, Access access, const char* what) {
+  if (!fd) return fail(ErrorCode::internal, std::string("the core sent no descriptor of ") + what);
+  return Mapping::map(fd.get(), offset, size, access, what);
+}
+
+}  // namespace
+
+Conductor::Conductor(BusOptions options)
+    : options_(std::move(options)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+Conductor::~Conductor() {
+  stopping_ = true;
+  (void)::eventfd_write(wake_.get(), 1);
+  if (thread_.joinable()) thread_.join();
+}
+
+Status Conductor::start() {
+  thread_ = std::thread([this] { run(); });
+  std::unique_lock lock(mutex_);
+  const bool done = changed_.wait_for(lock, options_.timeout, [this] { return connected() || refused_; });
+  if (refused_) return fail(*refused_);
+  if (!done) {
+    return fail(ErrorCode::timed_out, "no core answers at " + options_.socket +
+                                          ": start millraced, or name its socket in "
+                                          "MILLRACE_SOCKET");
+  }
+  return {};
+}
+
+std::vector<TopicDescription> Conductor::topics() const {
+  const std::lock_guard lock(mutex_);
+  return topics_;
+}
+
+Result<Conductor::Answer> Conductor::ask(control::MessageT message) {
+  auto promise = std::make_shared<std::promise<Result<Answer>>>();
+  auto future = promise->get_future();
+  {
+    const std::lock_guard lock(mutex_);
+    requests_.push_back(
+        {std::move(message), [promise](Result<Answer> answer) { promise->set_value(std::move(answer)); }});
+  }
+  (void)::eventfd_write(wake_.get(), 1);
+  if (future.wait_for(options_.timeout) != std::future_status::ready) {
+    return fail(ErrorCode::timed_out, "the core did not answer in time");
+  }
+  auto answer = future.get();
+  if (!answer) return answer;
+  if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) return fail(control::to_error(*error));
+  return answer;
+}
+
+Result<Attached<PublisherAttachment>> Conductor::attach_publisher(const std::string& topic, const std::string& name,
+                                                                   bool take_over) {
+  control::AttachPublisherT request;
+  request.topic = topic;
+  request.publisher_name = name;
+  request.take_over = take_over;
+  auto answer = ask(control::make_message(std::move(request)));
+  if (!answer) return fail(answer.error());
+  auto attachment = publisher_from(*answer);
+  if (!attachment) return fail(attachment.error());
+  auto link = std::make_shared<PublisherLink>();
+  const std::lock_guard lock(mutex_);
+  publishers_.push_back({topic, name, link});
+  return Attached<PublisherAttachment>{std::move(link), std::move(*attachment)};
+}
+
+Result<Attached<SubscriberAttachment>> Conductor::attach_subscriber(const std::string& topic, Level level) {
+  control::AttachSubscriberT request;
+  request.topic = topic;
+  request.level = static_cast<control::Level>(level);
+  auto answer = ask(control::make_message(std::move(request)));
+  if (!answer) return fail(answer.error());
+  auto attachment = subscriber_from(*answer);
+  if (!attachment) return fail(attachment.error());
+  auto link = std::make_shared<SubscriberLink>();
+  const std::lock_guard lock(mutex_);
+  subscribers_.push_back({topic, level, link});
+  return Attached<SubscriberAttachment>{std::move(link), std::move(*attachment)};
+}
+
+Result<control::StatusReportT> Conductor::status() {
+  auto answer = ask(control::make_message(control::GetStatusT{}));
+  if (!answer) return fail(answer.error());
+  if (const auto* report = body_of<control::StatusReportT>(answer->message)) return *report;
+  return fail(ErrorCode::internal, "the core answered a status request with something else");
+}
+
+void Conductor::run() {
+  while (!stopping_) {
+    if (connection_) {
+      serve();
+    } else {
+      connect();
+    }
+  }
+}
+
+void Conductor::wait(int socket, std::chrono::milliseconds time) {
+  std::array<pollfd, 2> fds{pollfd{wake_.get(), POLLIN, 0}, pollfd{socket, POLLIN, 0}};
+  if (connection_ && connection_->has_queued()) fds[1].events |= POLLOUT;
+  (void)::poll(fds.data(), socket < 0 ? 1 : 2, static_cast<int>(time.count()));
+  eventfd_t ignored;
+  (void)::eventfd_read(wake_.get(), &ignored);
+}
+
+void Conductor::connect() {
+  auto connection = control::Connection::connect(options_.socket);
+  if (!connection) {
+    std::vector<Request> requests;
+    {
+      const std::lock_guard lock(mutex_);
+      requests.swap(requests_);
+      if (connection.error().code == ErrorCode::not_permitted) refused_ = connection.error();
+    }
+    changed_.notify_all();
+    for (const Request& request : requests) request.on_answer(fail(away()));
+    return wait(-1, reconnect_interval);
+  }
+  connection_ = std::move(*connection);
+  control::HelloT hello;
+  hello.protocol_version = control::protocol_version;
+  hello.client_name = options_.name;
+  hello.incarnation = std::make_unique<control::Uuid>(control::to_wire(incarnation_));
+  send(control::make_message(std::move(hello)), [this](const Result<Answer>& answer) {
+    if (!answer) return;
+    if (const auto* welcome = body_of<control::WelcomeT>(answer->message)) return on_welcome(*welcome);
+    if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
+      const std::lock_guard lock(mutex_);
+      refused_ = control::to_error(*error);
+    }
+    changed_.notify_all();
+  });
+}
+
+void Conductor::serve() {
+  wait(connection_->fd(), forgotten_interval);
+  if (connected()) {
+    std::vector<Request> requests;
+    {
+      const std::lock_guard lock(mutex_);
+      requests.swap(requests_);
+    }
+    for (Request& request : requests) send(std::move(request.message), std::move(request.on_answer));
+    detach_forgotten();
+  }
+  while (connection_) {
+    auto received = connection_->receive();
+    if (!received || received->closed || connection_->flush() != control::SendStatus::ok) return lose();
+    if (!received->packet) return;
+    auto message = control::decode(received->packet->bytes);
+    if (!message) return lose();
+    on_message({std::move(*message), std::move(received->packet->fds)});
+  }
+}
+
+void Conductor::send(control::MessageT message, OnAnswer on_answer) {
+  message.correlation = on_answer ? ++correlation_ : 0;
+  if (on_answer) pending_[message.correlation] = std::move(on_answer);
+  if (connection_) (void)connection_->send(message);  // a lost connection shows at the next receive()
+}
+
+void Conductor::on_message(Answer answer) {
+  const auto it = pending_.find(answer.message.correlation);
+  if (it != pending_.end()) {
+    const OnAnswer on_answer = std::move(it->second);
+    pending_.erase(it);
+    return on_answer(std::move(answer));
+  }
+  if (const auto* stopped = body_of<control::PublisherStoppedT>(answer.message)) {
+    const std::lock_guard lock(mutex_);
+    for (const PublisherSeat& seat : publishers_) {
+      if (seat.topic != stopped->topic || seat.name != stopped->publisher_name) continue;
+      if (const auto link = seat.link.lock()) link->close({ErrorCode::sequence_error, stopped->reason});
+    }
+  }
+}
+
+void Conductor::on_welcome(const control::WelcomeT& welcome) {
+  {
+    const std::lock_guard lock(mutex_);
+    topics_.clear();
+    for (const auto& info : welcome.topics) {
+      const schemas::EventType* type = registry_.find(info->type_name);
+      if (type == nullptr) {
+        const auto added = registry_.add_bfbs(info->type_name, EventTypeId{info->event_type},
+                                              std::as_bytes(std::span(info->bfbs)), info->root, info->key_field);
+        if (!added) {
+          refused_ = Error{ErrorCode::unsupported, "topic '" + info->name + "': " + added.error().message};
+          break;
+        }
+        type = *added;
+      }
+      const std::size_t payload = info->page_bytes - limits::page_header_size - frame_header_size;
+      topics_.push_back({info->name, type, info->log_folder, payload, info->publishers});
+    }
+    if (!refused_) connected_ = true;
+  }
+  changed_.notify_all();
+  if (connected()) attach_again();
+}
+
+// The core is gone, or it threw us out: everybody's calls answer `disconnected` until the next one is there.
+void Conductor::lose() {
+  connection_.reset();
+  connected_ = false;
+  auto pending = std::move(pending_);
+  pending_.clear();
+  for (const auto& [correlation, on_answer] : pending) on_answer(fail(away()));
+  const std::lock_guard lock(mutex_);
+  for (const PublisherSeat& seat : publishers_) {
+    if (const auto link = seat.link.lock()) link->disconnect();
+  }
+  for (const SubscriberSeat& seat : subscribers_) {
+    if (const auto link = seat.link.lock()) link->disconnect();
+  }
+}
+
+void Conductor::attach_again() {
+  std::vector<PublisherSeat> publishers;
+  std::vector<SubscriberSeat> subscribers;
+  {
+    const std::lock_guard lock(mutex_);
+    publishers = publishers_;
+    subscribers = subscribers_;
+  }
+  for (const PublisherSeat& seat : publishers) {
+    control::AttachPublisherT request;
+    request.topic = seat.topic;
+    request.publisher_name = seat.name;
+    send(control::make_message(std::move(request)), [this, link = seat.link](const Result<Answer>& answer) {
+      const auto publisher = link.lock();
+      if (!publisher || !answer) return;
+      if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
+        return publisher->close(control::to_error(*error));
+      }
+      const auto* attached = body_of<control::PublisherAttachedT>(answer->message);
+      if (attached != nullptr && attached->resumed) return publisher->resume();
+      auto attachment = publisher_from(*answer);
+      attachment ? publisher->replace(std::move(*attachment)) : publisher->close(attachment.error());
+    });
+  }
+  for (const SubscriberSeat& seat : subscribers) {
+    control::AttachSubscriberT request;
+    request.topic = seat.topic;
+    request.level = static_cast<control::Level>(seat.level);
+    send(control::make_message(std::move(request)), [this, link = seat.link](const Result<Answer>& answer) {
+      const auto subscriber = link.lock();
+      if (!subscriber || !answer) return;
+      if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
+        return subscriber->close(control::to_error(*error));
+      }
+      auto attachment = subscriber_from(*answer);
+      attachment ? subscriber->replace(std::move(*attachment)) : subscriber->close(attachment.error());
+    });
+  }
+}
+
+// Publishers and subscribers end by being destroyed; their names and leases are given back here.
+void Conductor::detach_forgotten() {
+  std::vector<control::MessageT> messages;
+  {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(publishers_, [&](const PublisherSeat& seat) {
+      if (!seat.link.expired()) return false;
+      control::DetachPublisherT detach;
+      detach.topic = seat.topic;
+      detach.publisher_name = seat.name;
+      messages.push_back(control::make_message(std::move(detach)));
+      return true;
+    });
+    std::erase_if(subscribers_, [](const SubscriberSeat& seat) { return seat.link.expired(); });
+    auto& given_back = *given_back_;
+    const std::lock_guard given_back_lock(given_back.mutex);
+    for (const std::uint64_t id : given_back.subscriptions) {
+      control::DetachSubscriberT detach;
+      detach.subscription_id = id;
+      messages.push_back(control::make_message(std::move(detach)));
+    }
+    given_back.subscriptions.clear();
+  }
+  for (control::MessageT& message : messages) send(std::move(message), nullptr);
+}
+
+Result<std::shared_ptr<PublisherAttachment>> Conductor::publisher_from(const Answer& answer) const {
+  const auto* attached = body_of<control::PublisherAttachedT>(answer.message);
+  if (attached == nullptr || answer.fds.size() < 2 || attached->stream >= limits::publishers_max) {
+    return fail(ErrorCode::internal, "the core answered a publisher's request with something else");
+  }
+  auto ring_memory =
+      map_all(answer.fds[0], attached->ring_offset, attached->ring_bytes, Access::read_write, "the ring");
+  if (!ring_memory) return fail(ring_memory.error());
+  auto marks = map_all(answer.fds[1], 0, sizeof(ring::Watermarks), Access::read_only, "the watermarks");
+  if (!marks) return fail(marks.error());
+  const auto ring = ring::Ring::attach(ring_memory->bytes());
+  if (!ring) return fail(ring.error());
+  const auto* words = reinterpret_cast<const ring::Watermarks*>(marks->data());
+  std::vector<Mapping> memory;
+  memory.push_back(std::move(*ring_memory));
+  memory.push_back(std::move(*marks));
+  return std::make_shared<PublisherAttachment>(
+      PublisherAttachment{std::move(memory), *ring, words, attached->stream, PublisherId(attached->publisher_id),
+                          Epoch(attached->epoch), PageNumber(attached->first_page), Sequence(attached->last_sequence),
+                          static_cast<ring::StallPolicy>(attached->stall_policy)});
+}
+
+Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const Answer& answer) const {
+  const auto* attached = body_of<control::SubscriberAttachedT>(answer.message);
+  if (attached == nullptr || answer.fds.size() < 4 || !attached->log_id ||
+      attached->rings.size() > limits::publishers_max) {
+    return fail(ErrorCode::internal, "the core answered a subscriber's request with something else");
+  }
+  std::vector<Mapping> memory;
+  std::vector<ring::Ring> rings;
+  for (const auto& place : attached->rings) {
+    auto mapping = map_all(answer.fds[0], place->offset, place->bytes, Access::read_only, "a ring");
+    if (!mapping) return fail(mapping.error());
+    const auto ring = ring::Ring::attach(mapping->bytes());
+    if (!ring) return fail(ring.error());
+    rings.push_back(*ring);
+    memory.push_back(std::move(*mapping));
+  }
+  auto order_memory = map_all(answer.fds[1], 0, attached->order_bytes, Access::read_only, "the order ring");
+  if (!order_memory) return fail(order_memory.error());
+  const auto order = ring::OrderReader::attach(order_memory->bytes());
+  if (!order) return fail(order.error());
+  auto marks = map_all(answer.fds[2], 0, sizeof(ring::Watermarks), Access::read_only, "the watermarks");
+  if (!marks) return fail(marks.error());
+  auto page = map_all(answer.fds[3], 0, sizeof(ring::SubscriberPage), Access::read_write, "the subscriber's page");
+  if (!page) return fail(page.error());
+  const auto* words = reinterpret_cast<const ring::Watermarks*>(marks->data());
+  auto* own = reinterpret_cast<ring::SubscriberPage*>(page->data());
+  memory.push_back(std::move(*order_memory));
+  memory.push_back(std::move(*marks));
+  memory.push_back(std::move(*page));
+  auto attachment = std::make_unique<SubscriberAttachment>(
+      SubscriberAttachment{std::move(memory), std::move(rings), *order, words, own, attached->log_folder,
+                           control::from_wire<LogId>(*attached->log_id), Run(attached->run)});
+  // Given back to the core when the subscriber has let go of it, not before: its leases pin what it reads.
+  return std::shared_ptr<SubscriberAttachment>(
+      attachment.release(), [given_back = given_back_, id = attached->subscription_id](SubscriberAttachment* gone) {
+        delete gone;
+        const std::lock_guard lock(given_back->mutex);
+        given_back->subscriptions.push_back(id);
+      });
+}
+
+}  // namespace millrace
