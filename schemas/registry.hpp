@@ -34,7 +34,8 @@ class EventType {
   [[nodiscard]] std::size_t largest_size() const { return largest_size_; }
   [[nodiscard]] std::span<const std::byte> bfbs() const;
 
-  // Whether every reader of this type may follow it: all offsets and lengths inside, aligned, texts terminated.
+  // Whether every reader of this type may follow it: all offsets and lengths inside, aligned, strings terminated,
+  // and the file identifier the schema's.
   [[nodiscard]] bool verify(std::span<const std::byte> payload) const;
 
   // One line of JSON, no spaces; schemas/README.md says how it looks.
@@ -57,7 +58,7 @@ class EventType {
 
  private:
   friend class Registry;
-  using Verify = bool (*)(std::span<const std::byte>);
+  using Verify = bool (*)(std::span<const std::byte> payload, const std::string& file_identifier);
 
   EventType(std::string_view name, EventTypeId id, std::unique_ptr<Shape> shape);
 
