@@ -1,0 +1,99 @@
+#include "subscribers/realtime/hub.hpp"
+
+namespace millrace::gateway {
+
+namespace {
+// A feeder that has not reported for this long is stuck.
+constexpr std::chrono::nanoseconds feeder_silence_max{3'000'000'000};
+}  // namespace
+
+Hub::Hub(asio::io_context& io_context, EventSource& event_source, const GatewayOptions& gateway_options,
+         const Clock& system, Snapshot snapshot)
+    : io(io_context),
+      source(event_source),
+      options(gateway_options),
+      clock(system),
+      replay_threads(gateway_options.replay_threads) {
+  topics.reserve(snapshot.topics.size());
+  for (const TopicInfo& info : snapshot.topics) topics.emplace_back(info, options);
+  update(std::move(snapshot));
+}
+
+void Hub::update(Feeder::Update&& update) {
+  if (auto* snapshot = std::get_if<Snapshot>(&update)) {
+    for (std::size_t i = 0; i < topics.size(); ++i) {
+      topics[i].info = std::move(snapshot->topics[i]);
+      topics[i].publishers = std::move(snapshot->publishers[i]);
+    }
+    source_health_ = std::move(snapshot->health);
+    snapshot_taken_ = snapshot->taken;
+    return;
+  }
+  auto& [index, events] = std::get<TopicEvents>(update);
+  topics[index].cache.append(std::move(events));
+}
+
+void Hub::tick() {
+  const MonotonicTime now = clock.monotonic();
+  for (const auto& connection : all()) connection->tick(now);
+  for (Topic& topic : topics) topic.cache.trim();
+}
+
+Topic* Hub::find(std::string_view name) {
+  for (Topic& topic : topics) {
+    if (topic.info.name == name) return &topic;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const protocol::Filter& filter,
+                                             protocol::Encoding encoding) {
+  const Offset head = topic.cache.next();
+  const bool shared = filter.field.empty();
+  const auto kind = static_cast<std::size_t>(encoding);
+  if (shared) {
+    for (const auto& body : topic.bodies[kind]) {
+      if (body && body->first == cursor && (body->next == head || body->bytes.size() >= options.message_size_max)) {
+        counters.add(Counter::bodies_shared);
+        return body;
+      }
+    }
+  }
+  auto body = std::make_shared<Body>();
+  body->first = body->next = cursor;
+  while (body->next < head && body->bytes.size() < options.message_size_max) {
+    gather(topic.cache.block_of(body->next), filter, encoding, *topic.info.format, options.message_size_max, *body,
+           counters);
+  }
+  if (shared && body->count > 0) {
+    topic.bodies[kind][topic.oldest_body[kind]] = body;
+    topic.oldest_body[kind] = (topic.oldest_body[kind] + 1) % topic.bodies[kind].size();
+  }
+  return body;
+}
+
+std::shared_ptr<void> Hub::take_replay_slot() {
+  if (replays_.fetch_add(1) >= options.replays_max) {
+    replays_.fetch_sub(1);
+    return nullptr;
+  }
+  return {this, [](Hub* hub) { hub->replays_.fetch_sub(1); }};
+}
+
+Health Hub::health() const {
+  Health health = source_health_;
+  if (const auto silence = clock.monotonic() - snapshot_taken_; silence > feeder_silence_max) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence).count();
+    health.reasons.push_back("the feeder has not reported for " + std::to_string(seconds) + " s");
+  }
+  return health;
+}
+
+std::vector<std::shared_ptr<Connection>> Hub::all() const {
+  std::vector<std::shared_ptr<Connection>> copy;
+  copy.reserve(connections.size());
+  for (const auto& [key, connection] : connections) copy.push_back(connection);
+  return copy;
+}
+
+}  // namespace millrace::gateway

@@ -1,0 +1,87 @@
+// What all sessions share, on the network's thread: topics with their caches, limits, counters, the last snapshot.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "bus/base/clock.hpp"
+#include "subscribers/realtime/counters.hpp"
+#include "subscribers/realtime/event_source.hpp"
+#include "subscribers/realtime/feeder.hpp"
+#include "subscribers/realtime/gather.hpp"
+#include "subscribers/realtime/net.hpp"
+#include "subscribers/realtime/options.hpp"
+#include "subscribers/realtime/tail_cache.hpp"
+
+namespace millrace::gateway {
+
+// A connection, HTTP or WebSocket, as the hub sees it.
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  virtual ~Connection() = default;
+  virtual void tick(MonotonicTime now) = 0;  // looks at its time limits
+  virtual void events_arrived() {}           // in a topic that it watches
+  virtual void say_goodbye() = 0;            // the gateway stops: close politely
+  virtual void drop() = 0;                   // close now
+};
+
+struct Topic {
+  Topic(TopicInfo topic, const GatewayOptions& options)
+      : info(std::move(topic)), cache(info.next, options.cache_bytes, options.cache_events) {}
+
+  TopicInfo info;
+  std::vector<PublisherInfo> publishers;
+  TailCache cache;
+  std::vector<Connection*> watchers;  // once for each subscription
+  // Messages gathered lately, by encoding: sessions at the same place send the same one.
+  std::array<std::array<std::shared_ptr<const Body>, 4>, 2> bodies;
+  std::array<std::size_t, 2> oldest_body{};
+};
+
+class Hub {
+ public:
+  Hub(asio::io_context& io, EventSource& source, const GatewayOptions& options, const Clock& clock, Snapshot snapshot);
+
+  void update(Feeder::Update&& update);
+  void tick();
+
+  [[nodiscard]] Topic* find(std::string_view name);
+  [[nodiscard]] std::size_t index_of(const Topic& topic) const {
+    return static_cast<std::size_t>(&topic - topics.data());
+  }
+  // The events from `cursor`, which the cache reaches, to the head or the size limit; shared where nothing is filtered.
+  [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const protocol::Filter& filter,
+                                                        protocol::Encoding encoding);
+  // Held while a chunk of the log is read and until its message has been written; null if too many are.
+  [[nodiscard]] std::shared_ptr<void> take_replay_slot();
+  // As /health shows it.
+  [[nodiscard]] Health health() const;
+
+  void add(const std::shared_ptr<Connection>& connection) { connections.emplace(connection.get(), connection); }
+  void remove(Connection* connection) { connections.erase(connection); }
+  // The connections as they are now, for walks that may close some.
+  [[nodiscard]] std::vector<std::shared_ptr<Connection>> all() const;
+
+  asio::io_context& io;
+  EventSource& source;
+  const GatewayOptions& options;
+  const Clock& clock;
+  Counters counters;
+  asio::thread_pool replay_threads;
+  std::vector<Topic> topics;
+  std::unordered_map<Connection*, std::shared_ptr<Connection>> connections;
+  std::size_t sessions = 0;  // WebSocket connections among them
+  bool stopping = false;     // no read of the log is begun any more
+
+ private:
+  Health source_health_;
+  MonotonicTime snapshot_taken_;
+  std::atomic<std::size_t> replays_{0};
+};
+
+}  // namespace millrace::gateway

@@ -1,0 +1,261 @@
+#include "subscribers/realtime/protocol.hpp"
+
+#include <charconv>
+#include <cstring>
+
+#include "subscribers/realtime/rfc3339.hpp"
+
+namespace millrace::gateway::protocol {
+
+namespace {
+
+void put(std::string& out, std::uint64_t value) {
+  char digits[20];
+  const auto [end, error] = std::to_chars(digits, digits + sizeof digits, value);
+  out.append(digits, end);
+}
+
+void put_hex(std::string& out, std::uint64_t value) {
+  for (int shift = 60; shift >= 0; shift -= 4) out += "0123456789abcdef"[(value >> shift) & 15];
+}
+
+void put_time(std::string& out, WallTime time) {
+  out += '"';
+  append_rfc3339(time, out);
+  out += '"';
+}
+
+// {"type":"<type>","id":<id>
+std::string answer(std::string_view type, std::string_view id) {
+  std::string out = R"({"type":")";
+  out += type;
+  out += R"(","id":)";
+  out += id;
+  return out;
+}
+
+}  // namespace
+
+std::string_view to_string(ErrorName name) {
+  switch (name) {
+    case ErrorName::bad_json:
+      return "bad_json";
+    case ErrorName::bad_request:
+      return "bad_request";
+    case ErrorName::binary_request:
+      return "binary_request";
+    case ErrorName::unknown_op:
+      return "unknown_op";
+    case ErrorName::unknown_topic:
+      return "unknown_topic";
+    case ErrorName::unknown_subscription:
+      return "unknown_subscription";
+    case ErrorName::bad_start:
+      return "bad_start";
+    case ErrorName::bad_filter:
+      return "bad_filter";
+    case ErrorName::bad_format:
+      return "bad_format";
+    case ErrorName::bad_level:
+      return "bad_level";
+    case ErrorName::too_many_subscriptions:
+      return "too_many_subscriptions";
+    case ErrorName::offset_deleted:
+      return "offset_deleted";
+    case ErrorName::offset_ahead:
+      return "offset_ahead";
+    case ErrorName::wrong_log:
+      return "wrong_log";
+    case ErrorName::rolled_back:
+      return "rolled_back";
+    case ErrorName::replay_failed:
+      return "replay_failed";
+    case ErrorName::not_found:
+      return "not_found";
+    case ErrorName::method_not_allowed:
+      return "method_not_allowed";
+    case ErrorName::bad_parameter:
+      return "bad_parameter";
+    case ErrorName::header_too_large:
+      return "header_too_large";
+    case ErrorName::body_too_large:
+      return "body_too_large";
+    case ErrorName::bad_http:
+      return "bad_http";
+    case ErrorName::origin_refused:
+      return "origin_refused";
+    case ErrorName::too_many_sessions:
+      return "too_many_sessions";
+  }
+  return "internal";
+}
+
+RequestError from_error(const Error& error) {
+  switch (error.code) {
+    case ErrorCode::deleted:
+      return {ErrorName::offset_deleted, error.message};
+    case ErrorCode::invalid_argument:
+      return {ErrorName::offset_ahead, error.message};
+    case ErrorCode::rolled_back:
+      return {ErrorName::rolled_back, error.message};
+    default:
+      return {ErrorName::replay_failed, error.message};
+  }
+}
+
+std::string subscribed(std::string_view id, std::uint32_t subscription, const TopicInfo& topic, Offset first,
+                       Encoding encoding) {
+  std::string out = answer("subscribed", id);
+  out += R"(,"subscription":)";
+  put(out, subscription);
+  out += R"(,"topic":)";
+  append_quoted(topic.name, out);
+  out += R"(,"event_type":)";
+  append_quoted(topic.format->name(), out);
+  out += R"(,"level":"recorded","format":)";
+  out += encoding == Encoding::json ? R"("json")" : R"("binary")";
+  out += R"(,"first_offset":)";
+  put(out, first.value());
+  out += R"(,"log_id":")";
+  out += to_hex(topic.log_id.bytes);
+  out += R"(","run":)";
+  put(out, topic.run.value());
+  out += '}';
+  return out;
+}
+
+std::string unsubscribed(std::string_view id, std::uint32_t subscription, Offset next) {
+  std::string out = answer("unsubscribed", id);
+  out += R"(,"subscription":)";
+  put(out, subscription);
+  out += R"(,"next_offset":)";
+  put(out, next.value());
+  out += '}';
+  return out;
+}
+
+std::string pong(std::string_view id, WallTime now) {
+  std::string out = answer("pong", id);
+  out += R"(,"time":)";
+  put_time(out, now);
+  out += '}';
+  return out;
+}
+
+std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset next, WallTime now) {
+  std::string out = R"({"type":"heartbeat","subscription":)";
+  put(out, subscription);
+  out += R"(,"topic":)";
+  append_quoted(topic, out);
+  out += R"(,"next_offset":)";
+  put(out, next.value());
+  out += R"(,"time":)";
+  put_time(out, now);
+  out += '}';
+  return out;
+}
+
+std::string error(const RequestError& error, std::optional<std::uint32_t> subscription) {
+  std::string out = answer("error", error.id);
+  out += R"(,"code":")";
+  out += to_string(error.name);
+  out += R"(","message":)";
+  append_quoted(error.message, out);
+  if (subscription) {
+    out += R"(,"subscription":)";
+    put(out, *subscription);
+  }
+  out += '}';
+  return out;
+}
+
+void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, const PayloadFormat& format,
+                  std::string& out) {
+  out += R"({"offset":)";
+  put(out, offset.value());
+  out += R"(,"publisher":)";
+  put(out, entry.publisher.value());
+  out += R"(,"epoch":)";
+  put(out, entry.epoch.value());
+  out += R"(,"sequence":)";
+  put(out, frame.sequence().value());
+  out += R"(,"publish_time":)";
+  put_time(out, frame.publish_time());
+  out += R"(,"record_time":)";
+  put_time(out, entry.record_time);
+  out += R"(,"key":")";
+  put_hex(out, frame.key().value());
+  out += R"(","cause":)";
+  if (const auto cause = frame.cause()) {
+    put(out, cause->value());
+  } else {
+    out += "null";
+  }
+  out += R"(,"data":)";
+  if (entry.valid) {
+    format.append_json(frame.payload(), out);
+  } else {
+    out += R"(null,"invalid":true)";
+  }
+  out += '}';
+}
+
+std::string events_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,
+                          std::uint32_t count) {
+  std::string out = R"({"type":"events","subscription":)";
+  put(out, subscription);
+  out += R"(,"topic":)";
+  append_quoted(topic, out);
+  out += R"(,"first_offset":)";
+  put(out, first.value());
+  out += R"(,"next_offset":)";
+  put(out, next.value());
+  out += R"(,"count":)";
+  put(out, count);
+  out += R"(,"events":[)";
+  return out;
+}
+
+std::array<char, sizeof(BinaryHeader)> binary_header(std::uint32_t subscription, Offset first, Offset next,
+                                                     std::uint32_t count, WallTime now) {
+  const BinaryHeader header{binary_magic, sizeof(BinaryHeader), sizeof(BinaryEntry), subscription,
+                            count,        first.value(),        next.value(),        now.ns};
+  return std::bit_cast<std::array<char, sizeof(BinaryHeader)>>(header);
+}
+
+void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out) {
+  const BinaryEntry header{offset.value(),
+                           entry.record_time.ns,
+                           static_cast<std::uint32_t>(entry.publisher.value()),
+                           static_cast<std::uint32_t>(entry.epoch.value()),
+                           entry.valid ? 0 : binary_invalid,
+                           entry.frame_size};
+  const auto bytes = std::bit_cast<std::array<char, sizeof(BinaryEntry)>>(header);
+  out.append(bytes.data(), bytes.size());
+  out.append(reinterpret_cast<const char*>(frame.bytes().data()), entry.frame_size);
+}
+
+void append_quoted(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20) {
+          out += "\\u00";
+          out += "0123456789abcdef"[c >> 4];
+          out += "0123456789abcdef"[c & 15];
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+}  // namespace millrace::gateway::protocol

@@ -1,0 +1,207 @@
+// Requests of WebSocket clients, from JSON.
+#include <boost/json.hpp>
+#include <charconv>
+
+#include "subscribers/realtime/protocol.hpp"
+#include "subscribers/realtime/rfc3339.hpp"
+
+namespace millrace::gateway::protocol {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t depth_max = 8;
+constexpr std::size_t filter_values_max = 64;
+constexpr std::size_t filter_value_size_max = 64;
+
+RequestError bad(ErrorName name, std::string message) {
+  return {name, std::move(message), "null"};
+}
+
+// What was asked for may be shown in an answer, but not all of it.
+std::string shown(std::string_view text) {
+  std::string out(text.substr(0, 48));
+  // A cut inside a UTF-8 character would make the answer invalid text.
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) >= 0x80) c = '?';
+  }
+  return out;
+}
+
+std::optional<std::uint64_t> as_unsigned(const json::value& value) {
+  if (value.is_uint64()) return value.get_uint64();
+  if (value.is_int64() && value.get_int64() >= 0) return static_cast<std::uint64_t>(value.get_int64());
+  return std::nullopt;
+}
+
+std::string_view view(const json::string& text) {
+  return {text.data(), text.size()};
+}
+
+// An object may only have the fields listed.
+std::optional<RequestError> check_fields(const json::object& object, std::initializer_list<std::string_view> allowed,
+                                         ErrorName name, std::string_view where) {
+  for (const auto& field : object) {
+    const std::string_view key(field.key().data(), field.key().size());
+    bool known = false;
+    for (const std::string_view one : allowed) known = known || one == key;
+    if (!known) return bad(name, "unknown field '" + shown(key) + "' in " + std::string(where) + "; see PROTOCOL.md");
+  }
+  return std::nullopt;
+}
+
+using StartOrError = std::variant<Start, RequestError>;
+
+StartOrError parse_start_offset(const json::object& object) {
+  if (auto wrong = check_fields(object, {"offset", "log_id", "run"}, ErrorName::bad_start, "'start'")) return *wrong;
+  const auto offset = as_unsigned(object.at("offset"));
+  if (!offset) return bad(ErrorName::bad_start, "'start.offset' is not a whole number from 0 upward");
+  const json::value* log_id = object.if_contains("log_id");
+  const json::value* run = object.if_contains("run");
+  if (!log_id && !run) return Offset(*offset);
+  const auto bytes = log_id && log_id->is_string() ? uuid_bytes_from_hex(view(log_id->get_string())) : std::nullopt;
+  const auto number = run ? as_unsigned(*run) : std::nullopt;
+  if (!bytes || !number) {
+    return bad(ErrorName::bad_start,
+               "a position needs 'log_id' (32 hexadecimal digits) and 'run' (a number) as 'subscribed' named them");
+  }
+  return Position{LogId{*bytes}, Run(*number), Offset(*offset)};
+}
+
+StartOrError parse_start(const json::value& value) {
+  if (value.is_string()) {
+    if (value.get_string() == "live") return Live{};
+    if (value.get_string() == "earliest") return Earliest{};
+  }
+  if (value.is_object()) {
+    const json::object& object = value.get_object();
+    if (object.contains("offset")) return parse_start_offset(object);
+    if (const json::value* time = object.if_contains("time"); time && object.size() == 1) {
+      if (const auto ns = as_unsigned(*time); ns && *ns <= INT64_MAX) return WallTime{static_cast<std::int64_t>(*ns)};
+      if (time->is_string()) {
+        if (const auto parsed = parse_time(view(time->get_string()))) return *parsed;
+      }
+      return bad(ErrorName::bad_start, "'start.time' is neither RFC 3339 nor nanoseconds since 1970");
+    }
+  }
+  return bad(ErrorName::bad_start, R"('start' is none of "live", "earliest", {"offset":N} and {"time":T})");
+}
+
+std::variant<Filter, RequestError> parse_filter(const json::value& value) {
+  Filter filter;
+  if (value.is_null()) return filter;
+  if (!value.is_object() || value.get_object().size() != 1) {
+    return bad(ErrorName::bad_filter, R"('filter' must name one field, as in {"instrument":"X"})");
+  }
+  const auto& field = *value.get_object().begin();
+  filter.field = std::string(field.key().data(), field.key().size());
+  const auto take = [&filter](const json::value& one) {
+    if (!one.is_string() || one.get_string().empty() || one.get_string().size() > filter_value_size_max) return false;
+    filter.values.emplace_back(view(one.get_string()));
+    return true;
+  };
+  bool good = true;
+  if (field.value().is_array()) {
+    const json::array& values = field.value().get_array();
+    good = !values.empty() && values.size() <= filter_values_max;
+    for (std::size_t i = 0; good && i < values.size(); ++i) good = take(values[i]);
+  } else {
+    good = take(field.value());
+  }
+  if (!good) {
+    return bad(ErrorName::bad_filter, "the filter's value must be a text of 1 to 64 bytes, or a list of 1 to 64 such");
+  }
+  return filter;
+}
+
+using WhatOrError = std::variant<Subscribe, Unsubscribe, Ping, RequestError>;
+
+WhatOrError parse_subscribe(const json::object& object) {
+  if (auto wrong = check_fields(object, {"op", "id", "topic", "start", "filter", "format", "level"},
+                                ErrorName::bad_request, "'subscribe'")) {
+    return *wrong;
+  }
+  Subscribe subscribe;
+  const json::value* topic = object.if_contains("topic");
+  if (!topic || !topic->is_string()) return bad(ErrorName::bad_request, "'subscribe' needs 'topic', a text");
+  subscribe.topic = view(topic->get_string());
+  if (const json::value* start = object.if_contains("start")) {
+    auto parsed = parse_start(*start);
+    if (auto* wrong = std::get_if<RequestError>(&parsed)) return std::move(*wrong);
+    subscribe.start = std::get<Start>(parsed);
+  }
+  if (const json::value* filter = object.if_contains("filter")) {
+    auto parsed = parse_filter(*filter);
+    if (auto* wrong = std::get_if<RequestError>(&parsed)) return std::move(*wrong);
+    subscribe.filter = std::move(std::get<Filter>(parsed));
+  }
+  if (const json::value* format = object.if_contains("format")) {
+    if (*format == "binary") {
+      subscribe.encoding = Encoding::binary;
+    } else if (*format != "json") {
+      return bad(ErrorName::bad_format, R"('format' is neither "json" nor "binary")");
+    }
+  }
+  if (const json::value* level = object.if_contains("level"); level && *level != "recorded") {
+    return bad(ErrorName::bad_level, R"(the gateway serves level "recorded" only)");
+  }
+  return subscribe;
+}
+
+WhatOrError parse_what(const json::object& object) {
+  const json::value* op = object.if_contains("op");
+  if (!op || !op->is_string()) return bad(ErrorName::bad_request, "a request needs 'op', a text");
+  const std::string_view name = view(op->get_string());
+  if (name == "subscribe") return parse_subscribe(object);
+  if (name == "unsubscribe") {
+    if (auto wrong = check_fields(object, {"op", "id", "subscription"}, ErrorName::bad_request, "'unsubscribe'")) {
+      return *wrong;
+    }
+    const json::value* subscription = object.if_contains("subscription");
+    const auto number = subscription ? as_unsigned(*subscription) : std::nullopt;
+    if (!number || *number > UINT32_MAX) {
+      return bad(ErrorName::bad_request, "'unsubscribe' needs 'subscription', the number that 'subscribed' gave");
+    }
+    return Unsubscribe{static_cast<std::uint32_t>(*number)};
+  }
+  if (name == "ping") {
+    if (auto wrong = check_fields(object, {"op", "id"}, ErrorName::bad_request, "'ping'")) return *wrong;
+    return Ping{};
+  }
+  return bad(ErrorName::unknown_op, "unknown op '" + shown(name) + "'; there are subscribe, unsubscribe and ping");
+}
+
+}  // namespace
+
+std::variant<Request, RequestError> parse_request(std::string_view text) {
+  json::parse_options options;
+  options.max_depth = depth_max;
+  json::error_code failed;
+  const json::value value = json::parse(json::string_view(text.data(), text.size()), failed, {}, options);
+  if (failed) return bad(ErrorName::bad_json, "the request is not JSON: " + failed.message());
+  if (!value.is_object()) return bad(ErrorName::bad_request, "a request is a JSON object");
+  const json::object& object = value.get_object();
+
+  Request request;
+  if (const json::value* id = object.if_contains("id")) {
+    const bool text_id = id->is_string() && id->get_string().size() <= 64;
+    if (!text_id && !id->is_int64() && !id->is_uint64()) {
+      return bad(ErrorName::bad_request, "'id' is neither a whole number nor a text of at most 64 bytes");
+    }
+    request.id = json::serialize(*id);
+  }
+  auto what = parse_what(object);
+  if (auto* wrong = std::get_if<RequestError>(&what)) {
+    wrong->id = request.id;
+    return std::move(*wrong);
+  }
+  std::visit(
+      [&request](auto&& one) {
+        if constexpr (!std::is_same_v<std::decay_t<decltype(one)>, RequestError>) request.what = std::move(one);
+      },
+      std::move(what));
+  return request;
+}
+
+}  // namespace millrace::gateway::protocol

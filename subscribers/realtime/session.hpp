@@ -1,0 +1,83 @@
+// One WebSocket client. It holds no queue of events: each subscription is a cursor, and when the socket can take more,
+// everything between a cursor and the head goes into one message. The network's thread only.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "subscribers/realtime/hub.hpp"
+#include "subscribers/realtime/net.hpp"
+#include "subscribers/realtime/protocol.hpp"
+#include "subscribers/realtime/subscription.hpp"
+
+namespace millrace::gateway {
+
+class Session final : public Connection {
+ public:
+  // The caller has checked that there is room for one more session.
+  Session(Hub& hub, Socket socket);
+  ~Session() override;
+
+  void accept(const http::request<http::string_body>& upgrade);
+
+  void tick(MonotonicTime now) override;
+  void events_arrived() override { pump(); }
+  void say_goodbye() override { close(websocket::close_code::going_away, "the gateway stops"); }
+  void drop() override { end(); }
+
+ private:
+  enum class State { opening, open, closing, ended };
+
+  void read();
+  void on_read(beast::error_code failed);
+  void answer(std::string message);
+  void refuse(const protocol::RequestError& error);
+  void subscribe(const std::string& request_id, protocol::Subscribe request);
+  void unsubscribe(const std::string& request_id, std::uint32_t id);
+  // Answers once it is known where the subscription begins.
+  void confirm(Subscription& subscription);
+  [[nodiscard]] Subscription* find(std::uint32_t id);
+  void forget(std::uint32_t id);
+
+  // Starts the next write if none is under way: an answer if there is one, else events, subscriptions taking turns.
+  void pump();
+  // Whether a message of its events is now being written.
+  [[nodiscard]] bool send_events(Subscription& subscription);
+  void write_body(Subscription& subscription, std::shared_ptr<const Body> body);
+  void write(bool binary);
+  void on_written(beast::error_code failed, std::size_t size);
+  void read_log(Subscription& subscription);
+  void on_chunk(std::uint32_t id, Result<ReplayChunk> chunk);
+
+  void close(websocket::close_code code, std::string_view reason);
+  void close_now();
+  void end();
+  void end_broken(beast::error_code failed);
+  [[nodiscard]] std::shared_ptr<Session> self() { return std::static_pointer_cast<Session>(shared_from_this()); }
+
+  Hub& hub_;
+  WebSocket socket_;
+  State state_ = State::opening;
+  beast::flat_buffer request_;
+  bool reading_ = false;
+  std::deque<std::string> answers_;
+  std::vector<std::unique_ptr<Subscription>> subscriptions_;
+  std::size_t turn_ = 0;  // of the subscription that is asked first
+  std::uint32_t last_id_ = 0;
+  bool replaying_ = false;  // one read of the log at a time a session
+  MonotonicTime deadline_;  // of handshake or closing
+  MonotonicTime last_request_;
+  websocket::close_reason close_reason_;
+
+  // The message being written: head, body, tail.
+  bool writing_ = false;
+  MonotonicTime write_began_;
+  std::string head_;
+  std::shared_ptr<const Body> body_;
+  std::string_view tail_;
+};
+
+}  // namespace millrace::gateway
