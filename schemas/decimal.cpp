@@ -35,7 +35,7 @@ std::optional<Decimal> parse_decimal(std::string_view text) {
   const std::size_t scale = point == std::string_view::npos ? 0 : text.size() - point - 1;
   if (text.empty() || point == 0 || (point != std::string_view::npos && scale == 0) || scale > 255) return std::nullopt;
   std::int64_t mantissa = 0;
-  for (const char c : text) {
+  for (const char& c : text) {
     if (c == '.' && &c == text.data() + point) continue;
     if (c < '0' || c > '9') return std::nullopt;
     const std::int64_t digit = c - '0';

@@ -57,7 +57,7 @@ TEST(HostileBytes, truncations_are_refused_or_read_within_bounds) {
   Registry registry = Registry::built_in();
   for (auto& [type, event] : samples(registry)) {
     for (std::size_t size = 0; size < event.size(); ++size) {
-      Exact cut(std::span(event).first(size));
+      Exact cut(std::span<const std::byte>(event).first(size));
       const bool verified = type->verify(cut.bytes());
       // What may be missing is padding at the end.
       EXPECT_TRUE(!verified || event.size() - size < 16)

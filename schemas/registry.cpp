@@ -157,6 +157,7 @@ Result<const EventType*> Registry::add_user_schema(std::string_view name, EventT
     return add_bfbs(name, id, std::as_bytes(std::span(*source)), root_table, key_field, path);
 
   flatbuffers::IDLOptions options;
+  options.lang_to_generate = flatbuffers::IDLOptions::kCpp;  // else unions may hold tables only
   options.binary_schema_comments = true;
   options.binary_schema_builtins = true;
   flatbuffers::Parser parser(options);

@@ -30,12 +30,19 @@ const EnumShape::Value* EnumShape::find(std::string_view value_name) const {
 
 namespace {
 
-constexpr int depth_max = 32;               // structs in structs
-constexpr int tables_nested_max = 200;      // a chain of table types, each only in the one before
+constexpr int depth_max = 32;           // structs in structs
+constexpr int tables_nested_max = 200;  // a chain of table types, each only in the one before
+constexpr std::size_t table_size_max = 60'000;
 constexpr std::size_t fields_max = 20'000;  // of a whole schema, structs counted where they are used
 
 std::string_view view(const flatbuffers::String* string) {
   return string == nullptr ? std::string_view{} : string->string_view();
+}
+
+bool is_identifier(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
 }
 
 // The attribute's value, or nullptr if the field has none of that name.
@@ -114,13 +121,34 @@ class ShapeCompiler {
       if (!shape) return fail(std::move(shape).error());
       made.fields.push_back(std::move(*shape));
     }
+    MILLRACE_TRY(consistent(object, made));
     for (FieldShape& field : made.fields) field.is_scale = scales_.contains({&object, field.slot});
     made.fixed = std::ranges::all_of(made.fields, [](const auto& field) { return is_inline(field.value.kind); });
     --nesting_;
     return &made;
   }
 
-  // `holder` is the table whose field says the scale of decimals. Structs are compiled anew for each use.
+  // What later steps rely on: each slot once, the type of each union there to be verified, and a size that offsets
+  // reach.
+  [[nodiscard]] Status consistent(const reflection::Object& object, const ObjectShape& made) const {
+    std::map<std::uint16_t, const FieldShape*> slots;
+    std::size_t size = 0;
+    for (const FieldShape& field : made.fields) {
+      if (!slots.emplace(field.slot, &field).second) return wrong("two fields of " + made.name + " have the same id");
+      size += field.value.size + field.value.align;
+    }
+    if (size > table_size_max) return wrong("table " + made.name + " is larger than a FlatBuffers table can be");
+    for (const FieldShape& field : made.fields) {
+      if (field.value.kind != Kind::union_) continue;
+      const auto type = slots.find(field.value.type_slot);
+      if (type == slots.end() || type->second->value.kind != Kind::u8 || field.value.names == nullptr)
+        return wrong("union '" + field.name + "' of " + std::string(view(object.name())) + " has no type");
+    }
+    return {};
+  }
+
+  // `holder` is the table whose field says the scale of decimals; nullptr if there is none. Structs are compiled anew
+  // for each use.
   [[nodiscard]] Result<const ObjectShape*> structure(const reflection::Object& object, const reflection::Object* holder,
                                                      int depth) {
     if (depth > depth_max) return wrong("structs are nested too deep");
@@ -142,21 +170,24 @@ class ShapeCompiler {
     if (++fields_ > fields_max) return wrong("the schema is too large");
     FieldShape made;
     made.name = view(field.name());
+    if (!is_identifier(made.name)) return wrong("a field of " + std::string(view(object.name())) + " has a bad name");
     made.json_name = '"' + made.name + "\":";
     if (const auto* also = attribute(field, "also")) made.also = view(also);
     made.is_key = attribute(field, "event_key") != nullptr;
     made.slot = field.offset();
     made.required = field.required();
-    made.optional = field.optional();
     made.default_integer = field.default_integer();
     made.default_real = field.default_real();
     auto value = this->value(object, field, field.type()->base_type(), *field.type(), holder, depth);
     if (!value) return fail(std::move(value).error());
     made.value = *value;
+    made.optional = field.optional() && made.value.kind <= Kind::decimal;  // flatc says so of all structs, too
     if (const auto* scale = attribute(field, "decimal")) {
       const reflection::Field* found = nullptr;
+      if (holder == nullptr)
+        return wrong("field '" + made.name + "' is a decimal of a union's struct, which has no scale");
       for (const auto* each : *holder->fields())
-        if (view(each->name()) == view(scale)) found = each;
+        if (view(each->name()) == view(scale) && !each->deprecated()) found = each;
       if (made.value.kind != Kind::i64 || made.value.names != nullptr || found == nullptr ||
           found->type()->base_type() != reflection::UByte || found->type()->index() >= 0 || found->optional())
         return wrong("field '" + made.name + "' of " + std::string(view(object.name())) +
@@ -322,7 +353,7 @@ class ShapeCompiler {
     const std::int32_t align = object.minalign();
     if (object.bytesize() <= 0 || object.bytesize() > 0xffff || align <= 0 || align > 32 || (align & (align - 1)) != 0)
       return wrong("struct " + std::string(view(object.name())) + " has a layout that cannot be");
-    return structure(object, &object, 0);
+    return structure(object, nullptr, 0);
   }
 
   [[nodiscard]] tl::unexpected<Error> bad_layout(const reflection::Object& object,

@@ -28,7 +28,7 @@ std::string_view string_of(const Json& json) {
 }
 
 std::string shown(const Json& json) {
-  std::string text = json.ToString();
+  std::string text = json.IsString() ? '"' + std::string(string_of(json)) + '"' : std::string(json.ToString());
   if (text.size() > 60) text = text.substr(0, 60) + "...";
   return text;
 }
@@ -85,6 +85,29 @@ std::optional<Decimal> decimal_of(const Json& json) {
   if (json.IsString()) return parse_decimal(string_of(json));
   if (json.IsInt()) return Decimal{json.AsInt64(), 0};
   return std::nullopt;
+}
+
+// From its opening brace to the one that closes it, and nothing after: the parser below stops there without a look.
+bool is_one_object(std::string_view json) {
+  constexpr std::string_view space = " \t\r\n";
+  json.remove_prefix(std::min(json.find_first_not_of(space), json.size()));
+  json = json.substr(0, json.find_last_not_of(space) + 1);
+  if (!json.starts_with('{') || json.find('\0') != std::string_view::npos) return false;
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (quoted && c == '\\') {
+      ++i;
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (!quoted && c == '{') {
+      ++depth;
+    } else if (!quoted && c == '}' && --depth == 0) {
+      return i + 1 == json.size();
+    }
+  }
+  return false;
 }
 
 class EventBuilder {
@@ -335,7 +358,7 @@ class EventBuilder {
 }  // namespace
 
 Result<std::vector<std::byte>> Shape::from_json(std::string_view json) const {
-  if (json.find('\0') != std::string_view::npos) return wrong("", "has a zero byte in its JSON");
+  if (!is_one_object(json)) return wrong("", "is not one JSON object");
   flatbuffers::IDLOptions options;
   options.strict_json = true;
   flatbuffers::Parser parser(options);
@@ -345,7 +368,6 @@ Result<std::vector<std::byte>> Shape::from_json(std::string_view json) const {
     while (!why.empty() && why.back() == '\n') why.pop_back();
     return wrong("", "is not JSON: " + why);
   }
-  if (parsed.HasDuplicateKeys()) return wrong("", "names a field twice");
   return EventBuilder().event(*root_, flexbuffers::GetRoot(parsed.GetBuffer()), file_identifier_);
 }
 
