@@ -32,8 +32,8 @@ class LiveReader {
     ring::Reader reader;
     FrameCursor cursor{{}};
     std::size_t taken = 0;  // bytes of the span under the cursor
-    PublisherId publisher;
-    Epoch epoch;
+    PublisherId publisher{};
+    Epoch epoch{};
     Sequence* last = nullptr;  // of this publisher, in last_
   };
 

@@ -12,6 +12,7 @@
 #include "bus/base/fast_clock.hpp"
 #include "bus/reoffer.hpp"
 #include "bus/ring/writer.hpp"
+#include "schemas/event_key.hpp"
 #include "schemas/event_template.hpp"
 #include "schemas/registry.hpp"
 
@@ -50,7 +51,13 @@ class Publisher {
     if (claim.status != PublishStatus::ok) return {claim.status, {}};
     T* const table = event.instantiate(claim.payload);
     fill(*table);
-    return {PublishStatus::ok, commit_unchecked(schemas::key_of(*table), cause, claim.payload.size())};
+    Key key;
+    if constexpr (requires { schemas::event_key(*table); }) {
+      key = schemas::event_key(*table);
+    } else {
+      key = type_->key(claim.payload);
+    }
+    return {PublishStatus::ok, commit_unchecked(key, cause, claim.payload.size())};
   }
 
   // Copies a finished payload, verified first.
