@@ -1,5 +1,6 @@
 #include "publishers/market/sse.hpp"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
