@@ -6,13 +6,27 @@
 
 namespace millrace::schemas {
 
-[[nodiscard]] inline Key key_of_text(std::string_view text) { return text.empty() ? Key() : key_of(text); }
+[[nodiscard]] inline Key key_of_text(std::string_view text) {
+  return text.empty() ? Key() : key_of(text);
+}
 
-[[nodiscard]] inline Key event_key(const TradeEvent& event) { return key_of_text(text(event.instrument())); }
-[[nodiscard]] inline Key event_key(const AccountEvent& event) { return key_of_text(text(event.account())); }
-[[nodiscard]] inline Key event_key(const MarketL2& event) { return key_of_text(text(event.instrument())); }
-[[nodiscard]] inline Key event_key(const OrderEvent& event) { return key_of_text(text(event.instrument())); }
-[[nodiscard]] inline Key event_key(const HealthEvent& event) { return key_of_text(text(event.name())); }
-[[nodiscard]] inline Key event_key(const OrderCommand& event) { return key_of_text(text(event.instrument())); }
+[[nodiscard]] inline Key event_key(const TradeEvent& event) {
+  return key_of_text(text(event.instrument()));
+}
+[[nodiscard]] inline Key event_key(const AccountEvent& event) {
+  return key_of_text(text(event.account()));
+}
+[[nodiscard]] inline Key event_key(const MarketL2& event) {
+  return key_of_text(text(event.instrument()));
+}
+[[nodiscard]] inline Key event_key(const OrderEvent& event) {
+  return key_of_text(text(event.instrument()));
+}
+[[nodiscard]] inline Key event_key(const HealthEvent& event) {
+  return key_of_text(text(event.name()));
+}
+[[nodiscard]] inline Key event_key(const OrderCommand& event) {
+  return key_of_text(text(event.instrument()));
+}
 
 }  // namespace millrace::schemas

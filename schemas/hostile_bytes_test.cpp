@@ -2,6 +2,7 @@
 // sanitizers watch), and mutated binary schemas are refused or compile to something that is used within bounds.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 
 #include "schemas/families.hpp"
@@ -101,13 +102,23 @@ TEST(HostileBytes, an_event_that_would_unfold_to_far_more_than_its_size_is_refus
   EXPECT_FALSE(user->verify(bomb.bytes()));
 }
 
+TEST(HostileBytes, a_schema_whose_file_identifier_is_not_four_characters_is_refused) {
+  const auto good = Family<TradeEvent>::bfbs();
+  Exact bfbs(good);
+  const auto identifier = std::ranges::search(bfbs.bytes(), std::as_bytes(std::span("MRTR", 4)));
+  ASSERT_FALSE(identifier.empty());
+  identifier[2] = std::byte{0};
+  Registry registry;
+  EXPECT_FALSE(registry.add_bfbs("m", EventTypeId{1000}, bfbs.bytes(), "", ""));
+}
+
 TEST(HostileBytes, mutated_binary_schemas_are_refused_or_used_within_bounds) {
   Registry registry = Registry::built_in();
   auto events = samples(registry);
   std::mt19937_64 random(7);
   int accepted = 0;
   for (auto& [type, event] : events) {
-    for (int round = 0; round < 1'500; ++round) {
+    for (int round = 0; round < 5'000; ++round) {
       Exact bfbs(type->bfbs());
       for (auto flips = 1 + random() % 3; flips > 0; --flips)
         bfbs.bytes()[random() % bfbs.bytes().size()] =

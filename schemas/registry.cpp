@@ -15,14 +15,6 @@
 namespace millrace::schemas {
 namespace {
 
-template <class Root>
-bool verify_generated(std::span<const std::byte> payload, const std::string& identifier) {
-  if (payload.size() < 8 || payload.size() >= FLATBUFFERS_MAX_BUFFER_SIZE) return false;
-  const auto* const bytes = reinterpret_cast<const std::uint8_t*>(payload.data());
-  flatbuffers::Verifier verifier(bytes, payload.size());
-  return verifier.VerifyBuffer<Root>(identifier.c_str());
-}
-
 Result<std::string> read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) return fail_errno("schema '" + path + "'", errno);
@@ -60,7 +52,7 @@ std::span<const std::byte> EventType::bfbs() const {
 }
 
 bool EventType::verify(std::span<const std::byte> payload) const {
-  return generated_verify_ != nullptr ? generated_verify_(payload, shape_->file_identifier()) : shape_->verify(payload);
+  return shape_->verify(payload);
 }
 
 void EventType::append_json(std::span<const std::byte> payload, std::string& out) const {
@@ -121,8 +113,7 @@ Registry Registry::built_in() {
   const auto add = [&]<class Root>(std::type_identity<Root>) {
     auto shape = Shape::compile(Family<Root>::bfbs(), "", "", Family<Root>::name);
     MILLRACE_ASSERT(shape.has_value(), "the built-in schemas are sound");
-    auto& type = registry.types_.emplace_back(new EventType(Family<Root>::name, Family<Root>::id, std::move(*shape)));
-    type->generated_verify_ = verify_generated<Root>;
+    registry.types_.emplace_back(new EventType(Family<Root>::name, Family<Root>::id, std::move(*shape)));
   };
   add(std::type_identity<TradeEvent>{});
   add(std::type_identity<AccountEvent>{});

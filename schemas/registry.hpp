@@ -1,7 +1,7 @@
 // The event registry: what the bus knows of an event type, whether it is built in or a user's own schema.
 //
 // Both kinds go through the same code: the binary schema is compiled once, at start, into a Shape (schemas/shape.hpp),
-// which verifies, prints and parses. Built-in types are verified by the generated code instead, which is faster.
+// which verifies, prints and parses.
 #pragma once
 
 #include <cstddef>
@@ -58,8 +58,6 @@ class EventType {
 
  private:
   friend class Registry;
-  using Verify = bool (*)(std::span<const std::byte> payload, const std::string& file_identifier);
-
   EventType(std::string_view name, EventTypeId id, std::unique_ptr<Shape> shape);
 
   EventTypeId id_;
@@ -67,7 +65,6 @@ class EventType {
   std::unique_ptr<Shape> shape_;
   std::size_t largest_size_ = 0;
   std::vector<std::string> filterable_;
-  Verify generated_verify_ = nullptr;
 };
 
 // Filled at start by one thread, then read by any. Pointers to its types hold as long as it lives; moving it keeps

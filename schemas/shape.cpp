@@ -388,8 +388,11 @@ Result<std::unique_ptr<Shape>> Shape::compile(std::span<const std::byte> bfbs, s
     return fail(ErrorCode::invalid_argument,
                 std::string(origin) + ": not a binary FlatBuffers schema; make it with flatc --binary --schema");
   const reflection::Schema& schema = *reflection::GetSchema(bytes);
-  if (const auto* identifier = schema.file_ident(); identifier != nullptr && identifier->size() == 4)
-    shape->file_identifier_ = identifier->str();
+  if (const std::string_view identifier = view(schema.file_ident()); !identifier.empty()) {
+    if (identifier.size() != 4 || identifier.find('\0') != std::string_view::npos)
+      return fail(ErrorCode::invalid_argument, std::string(origin) + ": a file_identifier has 4 characters");
+    shape->file_identifier_ = identifier;
+  }
   ShapeCompiler compiler(*shape, schema, origin);
   auto root = compiler.root(root_table);
   if (!root) return fail(std::move(root).error());

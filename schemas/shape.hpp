@@ -109,7 +109,6 @@ class Shape {
   [[nodiscard]] const ObjectShape& root() const { return *root_; }
   [[nodiscard]] const FieldShape* key() const { return key_; }  // a text, string or integer of the root; or nullptr
   [[nodiscard]] std::span<const std::byte> bfbs() const { return bfbs_; }
-  [[nodiscard]] const std::string& file_identifier() const { return file_identifier_; }  // 4 bytes, or empty
 
   // Also bounds what sharing can blow up: an event that would unfold to more than 16 times its size is refused.
   [[nodiscard]] bool verify(std::span<const std::byte> payload) const;

@@ -31,8 +31,8 @@ template <FixedText Text>
 bool set_text(Text* into, std::string_view value) {
   const std::size_t size = std::min(value.size(), sizeof(Text));
   std::uint8_t* const bytes = into->mutable_bytes()->Data();
+  std::memset(bytes, 0, sizeof(Text));  // all of it: a constant size is a store or two, the rest of it a call
   std::memcpy(bytes, value.data(), size);
-  std::memset(bytes + size, 0, sizeof(Text) - size);
   return size == value.size();
 }
 
