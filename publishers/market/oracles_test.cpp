@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <utility>
 
 namespace millrace::market {
 namespace {
@@ -80,6 +82,40 @@ TEST_F(Oracles, OkxBooksHaveTheVenuesChecksums) {
 
 TEST_F(Oracles, CoinbaseTradeNumbersAreContiguous) {
   expect("coinbase", {{"coinbase trade numbers", 97, 97}});
+}
+
+TEST_F(Oracles, EachCheckNoticesOneLostAndOneAlteredEvent) {
+  for (const auto& spec : all_oracles()) {
+    for (const bool alter : {false, true}) {
+      auto counted = spec.open(data_);
+      ASSERT_TRUE(counted) << counted.error().message;
+      std::size_t events = 0;
+      while (counted->replay->next().value()) ++events;
+
+      auto oracle = spec.open(data_).value();
+      bool trade_hit = false;
+      bool book_hit = false;
+      for (std::size_t i = 0; auto event = oracle.replay->next().value(); ++i) {
+        const bool hit = i >= events / 2;
+        if (auto* print = std::get_if<TradePrint>(&*event)) {
+          const bool now = hit && !std::exchange(trade_hit, trade_hit || hit);
+          if (now && alter) {
+            ++print->number;
+            print->price += Price{10};
+          }
+          if (!now || alter) oracle.check->on_trade(*print);
+        } else {
+          auto& view = std::get<BookView>(*event);
+          const bool now = hit && !std::exchange(book_hit, book_hit || hit);
+          if (now && alter) view.levels.bids[0].quantity += Quantity{1};
+          if (!now || alter) oracle.check->on_book(view);
+        }
+      }
+      const auto results = oracle.check->results();
+      EXPECT_TRUE(std::any_of(results.begin(), results.end(), [](const auto& result) { return !result.passed(); }))
+          << spec.name << (alter ? ", altered" : ", lost");
+    }
+  }
 }
 
 }  // namespace
