@@ -197,7 +197,7 @@ Status Core::may_publish(const control::Client& client, const TopicConfig& topic
                                                  std::to_string(limits::publisher_name_size_max) +
                                                  " of a-z 0-9 _ - . ; this is '" + name + "'");
   }
-  return may_write(topic, client.peer.uid, client.peer.gid);
+  return may_write(topic, client.peer.uid);
 }
 
 void Core::attach_publisher(const control::Client& client, std::uint64_t correlation,

@@ -8,6 +8,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto report_interval = 10ms;
+constexpr auto retain_interval = 1s;
 
 // Never polls: its agent sleeps in the queue.
 class NoIdle final : public IdleStrategy {
@@ -17,9 +18,10 @@ class NoIdle final : public IdleStrategy {
 
 }  // namespace
 
-Disk::Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::unique_ptr<IdleStrategy> idle,
-           std::optional<unsigned> cpu)
+Disk::Disk(std::vector<TopicRecorder*> recorders, std::vector<std::uint64_t> retention_bytes, const Clock& clock,
+           std::unique_ptr<IdleStrategy> idle, std::optional<unsigned> cpu)
     : recorders_(std::move(recorders)),
+      retention_bytes_(std::move(retention_bytes)),
       clock_(clock),
       reports_(recorders_.size()),
       recording_(*this),
@@ -69,12 +71,20 @@ std::uint64_t Disk::record(MonotonicTime now) {
   work += admit();
   recording_since_.store(0, std::memory_order_relaxed);
   for (std::size_t i = 0; i < recorders_.size(); ++i) {
-    if (auto ticket = recorders_[i]->take_sync(wall)) to_sync_.enqueue({i, std::move(ticket), {}});
+    if (auto ticket = recorders_[i]->take_sync(now)) to_sync_.enqueue({i, std::move(ticket), {}});
   }
   if (now - reported_ >= report_interval) {
     reported_ = now;
     for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
   }
+  if (now - retained_ >= retain_interval) {
+    retained_ = now;
+    for (std::size_t i = 0; i < recorders_.size(); ++i) {
+      if (retention_bytes_[i] > 0) recorders_[i]->retain(retention_bytes_[i]);
+    }
+  }
+  if (work > 0) return work;
+  for (TopicRecorder* recorder : recorders_) work += recorder->prepare();
   return work;
 }
 
@@ -130,13 +140,15 @@ void Disk::finish() {
   const MonotonicTime give_up = clock_.monotonic() + 30s;
   for (;;) {
     const MonotonicTime now = clock_.monotonic();
-    const std::uint64_t work = record(now);
+    (void)record(now);
+    std::uint64_t events = 0;
+    for (TopicRecorder* recorder : recorders_) events += recorder->do_work(clock_.wall());
     for (std::size_t i = 0; i < recorders_.size(); ++i) {
-      if (auto ticket = recorders_[i]->take_sync(clock_.wall(), TopicRecorder::Sync::now))
+      if (auto ticket = recorders_[i]->take_sync(now, TopicRecorder::Sync::now))
         to_sync_.enqueue({i, std::move(ticket), {}});
     }
-    if ((work == 0 && !pending()) || now > give_up) return;
-    idle.idle(work);
+    if ((events == 0 && !pending()) || now > give_up) return;
+    idle.idle(events);
   }
 }
 

@@ -42,7 +42,8 @@ Result<schemas::Registry> make_registry(const Config& config) {
   schemas::Registry registry = schemas::Registry::built_in();
   for (const TopicConfig& topic : config.topics) {
     if (topic.schema.empty()) continue;
-    const auto added = registry.add_user_schema(topic.type, topic.event_type, topic.schema, topic.root, topic.key_field);
+    const auto added =
+        registry.add_user_schema(topic.type, topic.event_type, topic.schema, topic.root, topic.key_field);
     if (!added) return fail(added.error().code, "topic '" + topic.name + "': " + added.error().message);
   }
   return registry;
@@ -65,10 +66,7 @@ Result<OpenLog> open_log_of(const TopicConfig& topic, const Config& config, cons
     const auto saved = dead->salvage_topic(topic.name, *writer, topic.stall_policy, now);
     if (!saved) return fail(saved.error());
     if (*saved > 0) log().warn("topic {}: {} events of the core before were saved from memory", topic.name, *saved);
-    const wal::SyncTicket ticket = writer->begin_sync();
-    const Status synced = ticket.run();
-    writer->complete_sync(ticket, synced);
-    MILLRACE_TRY(synced);
+    MILLRACE_TRY(writer->sync());
   }
   return OpenLog{folder, std::move(*writer)};
 }
@@ -108,16 +106,21 @@ Status Daemon::start() {
       rings.push_back({topic.name, "stream" + std::to_string(i), topic.ring_bytes});
     }
   }
-  auto segment = SharedSegment::start(rings, {});
+  auto segment = SharedSegment::start(rings);
   if (!segment) return fail(segment.error());
   segment_ = std::move(*segment);
   MILLRACE_TRY(start_topics(dead));
 
   std::vector<TopicRecorder*> recorders;
-  for (const auto& topic : topics_) recorders.push_back(&topic->recorder());
+  std::vector<std::uint64_t> retention;
+  for (const auto& topic : topics_) {
+    recorders.push_back(&topic->recorder());
+    retention.push_back(topic->config().retention_bytes);
+  }
   auto disk_idle = make_idle_strategy(config_.disk.idle);
   if (!disk_idle) return fail(disk_idle.error());
-  disk_ = std::make_unique<Disk>(std::move(recorders), system_clock(), std::move(*disk_idle), config_.disk.cpu);
+  disk_ = std::make_unique<Disk>(std::move(recorders), std::move(retention), system_clock(), std::move(*disk_idle),
+                                 config_.disk.cpu);
   const SegmentFds fds{segment_->fd_read_write(), segment_->fd_read_only(), segment_->bytes()};
   core_ = std::make_unique<Core>(config_, topics_, *disk_, std::move(*server), fds, system_clock());
   return {};
@@ -208,4 +211,6 @@ int main(int argc, char** argv) {
 }  // namespace
 }  // namespace millrace::daemon
 
-int main(int argc, char** argv) { return millrace::daemon::main(argc, argv); }
+int main(int argc, char** argv) {
+  return millrace::daemon::main(argc, argv);
+}

@@ -54,7 +54,7 @@ std::optional<DeadSegment> DeadSegment::open(const std::string& manifest_path) {
   auto manifest = read_manifest(manifest_path);
   if (!manifest) return std::nullopt;
   UniqueFd fd(::open(manifest->segment.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status{};
+  struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) return std::nullopt;
   for (const ManifestRing& ring : manifest->rings) {
     if (ring.offset + ring.bytes > static_cast<std::uint64_t>(status.st_size)) return std::nullopt;

@@ -127,7 +127,7 @@ bool TopicRecorder::awaited() const {
 }
 
 bool TopicRecorder::unsynced() const {
-  return syncing_ || writer_.synced_end() < writer_.next_offset() || !admission_synced();
+  return syncing_ || writer_.unsynced_bytes() > 0;
 }
 
 std::vector<std::string> TopicRecorder::stopped() const {
@@ -136,7 +136,7 @@ std::vector<std::string> TopicRecorder::stopped() const {
   return reasons;
 }
 
-std::optional<wal::SyncTicket> TopicRecorder::take_sync(WallTime now, Sync when) {
+std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync when) {
   if (syncing_ || state_ == State::failed) return std::nullopt;
   if (!(when == Sync::now ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
   syncing_ = true;
@@ -160,6 +160,17 @@ void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& s
     marks.streams[i].synced_sequence.store(streams_[i].syncing_sequence.value(), std::memory_order_release);
   }
   marks.topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
+}
+
+bool TopicRecorder::prepare() {
+  const auto more = writer_.prepare_next_segment();
+  if (more) return *more;
+  if (more.error().code != ErrorCode::no_space) fail_with(more.error());
+  return false;
+}
+
+void TopicRecorder::retain(std::uint64_t bytes_max) {
+  if (const auto deleted = writer_.retain(bytes_max); !deleted) fail_with(deleted.error());
 }
 
 bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {

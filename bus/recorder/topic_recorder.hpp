@@ -68,10 +68,15 @@ class TopicRecorder {
   };
   // A sync, unless there is none to do or one is under way. Its run() may block and belongs on another thread;
   // complete_sync() takes it back here.
-  [[nodiscard]] std::optional<wal::SyncTicket> take_sync(WallTime now, Sync when = Sync::when_due);
+  [[nodiscard]] std::optional<wal::SyncTicket> take_sync(MonotonicTime now, Sync when = Sync::when_due);
   // Something is recorded that is not known to be synced.
   [[nodiscard]] bool unsynced() const;
   void complete_sync(const wal::SyncTicket& ticket, const Status& status);
+
+  // For idle moments: writes a little of the next segment, so that rolling to it costs nothing. True: there is more.
+  [[nodiscard]] bool prepare();
+  // Deletes the oldest segments beyond `bytes_max`.
+  void retain(std::uint64_t bytes_max);
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
   [[nodiscard]] bool drained(std::size_t stream, PageNumber before) const;

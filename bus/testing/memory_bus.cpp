@@ -117,7 +117,7 @@ Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Star
 void MemoryBus::step() {
   core_->recorder->do_work(clock_.wall());
   clock_.advance(std::chrono::microseconds(100));
-  if (const auto ticket = core_->recorder->take_sync(clock_.wall())) {
+  if (const auto ticket = core_->recorder->take_sync(clock_.monotonic())) {
     core_->recorder->complete_sync(*ticket, ticket->run());
   }
   for (const auto& pages : core_->pages) pages->do_work();
