@@ -15,6 +15,7 @@
 #include "bus/daemon/core.hpp"
 #include "bus/daemon/disk.hpp"
 #include "bus/daemon/gateway_process.hpp"
+#include "bus/daemon/log_schema.hpp"
 #include "bus/daemon/manifest.hpp"
 #include "bus/daemon/memory_plan.hpp"
 #include "bus/daemon/shared_segment.hpp"

@@ -11,6 +11,7 @@
 #include "bus/base/fd.hpp"
 #include "bus/control/server.hpp"
 #include "bus/daemon/config.hpp"
+#include "bus/event.hpp"
 #include "bus/recorder/topic_recorder.hpp"
 #include "bus/ring/pages.hpp"
 #include "bus/ring/watermarks.hpp"
