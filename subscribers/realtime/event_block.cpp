@@ -7,7 +7,7 @@
 
 namespace millrace::gateway {
 
-void EventBlock::append(const LiveEvent& event, const PayloadFormat& format) {
+void EventBlock::append(const LiveEvent& event, const schemas::EventType& type) {
   MILLRACE_ASSERT(empty() || event.offset == next(), "a block's offsets have no gap");
   if (empty()) first_ = event.offset;
   const std::span<const std::byte> bytes = event.frame.bytes();
@@ -23,7 +23,7 @@ void EventBlock::append(const LiveEvent& event, const PayloadFormat& format) {
   FrameCursor cursor(copied);
   const auto frame = cursor.next();
   if (frame && frame->size() == bytes.size()) {
-    entry.valid = format.verify(frame->payload());
+    entry.valid = type.verify(frame->payload());
   } else {
     // Its length changed while it was copied: restore one that fits, so that clients can walk over it.
     entry.valid = false;
@@ -53,12 +53,12 @@ void EventBlock::drop_before(Offset offset) {
   first_ = offset;
 }
 
-std::string_view EventBlock::json(std::size_t index, const PayloadFormat& format, bool& made) {
+std::string_view EventBlock::json(std::size_t index, const schemas::EventType& type, bool& made) {
   Entry& entry = entries_[index];
   made = entry.json_size == 0;
   if (made) {
     const std::size_t at = json_.size();
-    protocol::append_event(first_ + index, entry, frame(index), format, json_);
+    protocol::append_event(first_ + index, entry, frame(index), type, json_);
     entry.json_at = static_cast<std::uint32_t>(at);
     entry.json_size = static_cast<std::uint32_t>(json_.size() - at);
   }

@@ -40,7 +40,7 @@ class EventBlock {
 
   // Copies the event, then verifies the copy, since the original may change under us. It must carry next(), unless the
   // block is empty.
-  void append(const LiveEvent& event, const PayloadFormat& format);
+  void append(const LiveEvent& event, const schemas::EventType& type);
   // Moves the events of `other`, which begins at next(), to the end.
   void append(const EventBlock& other);
   // Forgets the events before `offset`.
@@ -51,7 +51,7 @@ class EventBlock {
     return FrameView(frames_.data() + entries_[index].frame_at);
   }
   // The event as it stands in a message; made at the first call. True in `made` if it was made now.
-  [[nodiscard]] std::string_view json(std::size_t index, const PayloadFormat& format, bool& made);
+  [[nodiscard]] std::string_view json(std::size_t index, const schemas::EventType& type, bool& made);
 
  private:
   Offset first_;

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -15,30 +14,15 @@
 #include "bus/base/frame.hpp"
 #include "bus/base/ids.hpp"
 #include "bus/base/result.hpp"
+#include "schemas/registry.hpp"
 
 namespace millrace::gateway {
 
-// What the gateway must know of a topic's payloads. Called on any thread; without state.
-class PayloadFormat {
- public:
-  virtual ~PayloadFormat() = default;
-  [[nodiscard]] virtual std::string_view name() const = 0;  // of the event type
-  // The rest is only asked of a payload that this accepted.
-  [[nodiscard]] virtual bool verify(std::span<const std::byte> payload) const = 0;
-  virtual void append_json(std::span<const std::byte> payload, std::string& out) const = 0;
-  // The field that a frame's key is the hash of ("instrument", "account"), empty if events of this type have no key.
-  [[nodiscard]] virtual std::string_view key_field() const = 0;
-  // Names that matches() takes, and whether such a field has that value.
-  [[nodiscard]] virtual std::span<const std::string> filterable() const = 0;
-  [[nodiscard]] virtual bool matches(std::span<const std::byte> payload, std::string_view field,
-                                     std::string_view value) const = 0;
-};
-
 struct TopicInfo {
   std::string name;
-  const PayloadFormat* format = nullptr;  // outlives the source
-  Offset first;                           // the oldest event there is
-  Offset next;                            // that the recorder will give
+  const schemas::EventType* type = nullptr;  // outlives the source
+  Offset first;                              // the oldest event there is
+  Offset next;                               // that the recorder will give
   LogId log_id;
   Run run;
 };

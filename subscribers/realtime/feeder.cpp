@@ -35,7 +35,7 @@ std::uint64_t Feeder::do_work(MonotonicTime now) {
         if (!block.empty() && block.next() != event.offset) {
           hand_over(TopicEvents{topic, std::exchange(block, EventBlock{})});
         }
-        block.append(event, *topics_[topic].format);
+        block.append(event, *topics_[topic].type);
         counters_.add(Counter::events);
         if (!block.entry(block.count() - 1).valid) counters_.add(Counter::events_invalid);
       },

@@ -1,6 +1,7 @@
 #include "subscribers/realtime/gateway.hpp"
 
 #include <pthread.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <optional>
@@ -127,6 +128,13 @@ std::uint16_t Gateway::port() const {
 }
 std::uint64_t Gateway::count(Counter counter) const {
   return impl_->count(counter);
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 std::string_view to_string(PublisherState state) {

@@ -35,4 +35,7 @@ class Gateway {
   std::unique_ptr<Impl> impl_;
 };
 
+// Lets the process have as many descriptors as the system grants it: each client takes one.
+void raise_descriptor_limit();
+
 }  // namespace millrace::gateway

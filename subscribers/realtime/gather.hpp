@@ -23,10 +23,10 @@ struct Body {
 };
 
 [[nodiscard]] bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
-                          const PayloadFormat& format);
+                          const schemas::EventType& type);
 
 // Adds the events of `block` from body.next on, which it must hold, until `body` has `bytes_max` or the block ends.
-void gather(EventBlock& block, const protocol::Filter& filter, protocol::Encoding encoding, const PayloadFormat& format,
-            std::size_t bytes_max, Body& body, Counters& counters);
+void gather(EventBlock& block, const protocol::Filter& filter, protocol::Encoding encoding,
+            const schemas::EventType& type, std::size_t bytes_max, Body& body, Counters& counters);
 
 }  // namespace millrace::gateway

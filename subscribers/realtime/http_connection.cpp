@@ -90,7 +90,7 @@ void HttpConnection::read_log(const EventsQuery& query) {
   work.topic = query.topic;
   work.start = query.start;
   work.filter = std::make_shared<const protocol::Filter>();
-  work.format = hub_.topics[query.topic].info.format;
+  work.type = hub_.topics[query.topic].info.type;
   work.bytes_max = SIZE_MAX;
   work.events_max = query.limit;
   asio::post(hub_.replay_threads, [self = self(), work = std::move(work)]() mutable {
@@ -118,7 +118,7 @@ void HttpConnection::send(HttpAnswer answer, bool keep_alive) {
   response_.set(http::field::content_type, beast::string_view(answer.content_type.data(), answer.content_type.size()));
   response_.set(http::field::cache_control, "no-store");
   response_.set("X-Content-Type-Options", "nosniff");
-  response_.set("Content-Security-Policy", "default-src 'self'");
+  response_.set("Content-Security-Policy", "default-src 'self'; img-src 'self' data:");
   if (answer.status == 405) response_.set(http::field::allow, "GET, HEAD");
   response_.keep_alive(keep_alive_);
   response_.body() = std::move(answer.body);

@@ -45,10 +45,10 @@ HttpAnswer topics_answer(const Hub& hub) {
     if (out.size() > 1) out += ',';
     out += "{\"name\":";
     append_quoted(topic.info.name, out);
-    field(out, "event_type", topic.info.format->name());
-    field(out, "key_field", topic.info.format->key_field());
+    field(out, "event_type", topic.info.type->name());
+    field(out, "key_field", topic.info.type->key_field());
     out += ",\"filterable\":[";
-    for (const std::string& name : topic.info.format->filterable()) {
+    for (const std::string& name : topic.info.type->filterable()) {
       if (out.back() != '[') out += ',';
       append_quoted(name, out);
     }

@@ -62,7 +62,7 @@ std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const 
   auto body = std::make_shared<Body>();
   body->first = body->next = cursor;
   while (body->next < head && body->bytes.size() < options.message_size_max) {
-    gather(topic.cache.block_of(body->next), filter, encoding, *topic.info.format, options.message_size_max, *body,
+    gather(topic.cache.block_of(body->next), filter, encoding, *topic.info.type, options.message_size_max, *body,
            counters);
   }
   if (shared && body->count > 0) {

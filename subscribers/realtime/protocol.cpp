@@ -111,7 +111,7 @@ std::string subscribed(std::string_view id, std::uint32_t subscription, const To
   out += R"(,"topic":)";
   append_quoted(topic.name, out);
   out += R"(,"event_type":)";
-  append_quoted(topic.format->name(), out);
+  append_quoted(topic.type->name(), out);
   out += R"(,"level":"recorded","format":)";
   out += encoding == Encoding::json ? R"("json")" : R"("binary")";
   out += R"(,"first_offset":)";
@@ -169,7 +169,7 @@ std::string error(const RequestError& error, std::optional<std::uint32_t> subscr
   return out;
 }
 
-void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, const PayloadFormat& format,
+void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, const schemas::EventType& type,
                   std::string& out) {
   out += R"({"offset":)";
   put(out, offset.value());
@@ -193,7 +193,7 @@ void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame
   }
   out += R"(,"data":)";
   if (entry.valid) {
-    format.append_json(frame.payload(), out);
+    type.append_json(frame.payload(), out);
   } else {
     out += R"(null,"invalid":true)";
   }

@@ -92,7 +92,7 @@ struct Request {
 [[nodiscard]] std::string error(const RequestError& error, std::optional<std::uint32_t> subscription = std::nullopt);
 
 // An event as it stands in the array of a JSON message.
-void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, const PayloadFormat& format,
+void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, const schemas::EventType& type,
                   std::string& out);
 // A JSON message of events is this, the events with commas between, and "]}".
 [[nodiscard]] std::string events_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,

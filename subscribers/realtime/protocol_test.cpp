@@ -1,1 +1,155 @@
+// Proves that requests are read as PROTOCOL.md says, each kind of mistake with its code, and that the binary headers
+// are the bytes that clients rely on.
+#include "subscribers/realtime/protocol.hpp"
+
 #include <gtest/gtest.h>
+
+#include <cstddef>
+
+namespace millrace::gateway::protocol {
+namespace {
+
+Request good(std::string_view text) {
+  auto parsed = parse_request(text);
+  const auto* wrong = std::get_if<RequestError>(&parsed);
+  EXPECT_EQ(wrong, nullptr) << text << ": " << (wrong ? wrong->message : "");
+  return wrong ? Request{} : std::get<Request>(std::move(parsed));
+}
+Subscribe subscribe(std::string_view fields) {
+  return std::get<Subscribe>(good(R"({"op":"subscribe","topic":"t")" + std::string(fields) + "}").what);
+}
+std::string code(std::string_view text) {
+  const auto parsed = parse_request(text);
+  const auto* wrong = std::get_if<RequestError>(&parsed);
+  return wrong ? std::string(to_string(wrong->name)) : "good";
+}
+
+TEST(ProtocolTest, SubscribeHasSensibleDefaults) {
+  const Subscribe request = subscribe("");
+  EXPECT_EQ(request.topic, "t");
+  EXPECT_TRUE(std::holds_alternative<Live>(request.start));
+  EXPECT_EQ(request.encoding, Encoding::json);
+  EXPECT_TRUE(request.filter.field.empty());
+}
+
+TEST(ProtocolTest, EveryStartIsUnderstood) {
+  EXPECT_TRUE(std::holds_alternative<Live>(subscribe(R"(,"start":"live")").start));
+  EXPECT_TRUE(std::holds_alternative<Earliest>(subscribe(R"(,"start":"earliest")").start));
+  EXPECT_EQ(std::get<Offset>(subscribe(R"(,"start":{"offset":18446744073709551615})").start),
+            Offset(18'446'744'073'709'551'615u));
+  EXPECT_EQ(std::get<WallTime>(subscribe(R"(,"start":{"time":5})").start), WallTime{5});
+  EXPECT_EQ(std::get<WallTime>(subscribe(R"(,"start":{"time":"1970-01-01T00:00:01Z"})").start),
+            WallTime{1'000'000'000});
+  const auto position = std::get<Position>(
+      subscribe(R"(,"start":{"offset":3,"run":2,"log_id":"000102030405060708090a0b0c0d0e0f"})").start);
+  EXPECT_EQ(position.offset, Offset(3));
+  EXPECT_EQ(position.run.value(), 2u);
+  EXPECT_EQ(position.log_id.bytes[15], 15);
+}
+
+TEST(ProtocolTest, AFilterNamesOneFieldAndOneOrMoreValues) {
+  const Filter one = subscribe(R"(,"filter":{"instrument":"X"})").filter;
+  EXPECT_EQ(one.field, "instrument");
+  EXPECT_EQ(one.values, std::vector<std::string>{"X"});
+  EXPECT_EQ(subscribe(R"(,"filter":{"account":["a","b"]})").filter.values.size(), 2u);
+}
+
+TEST(ProtocolTest, IdsComeBackAsTheyWere) {
+  EXPECT_EQ(good(R"({"op":"ping","id":17})").id, "17");
+  EXPECT_EQ(good(R"({"op":"ping","id":"a\"b"})").id, R"("a\"b")");
+  EXPECT_EQ(good(R"({"op":"ping"})").id, "null");
+  const auto parsed = parse_request(R"({"op":"fly","id":3})");
+  EXPECT_EQ(std::get<RequestError>(parsed).id, "3");
+}
+
+TEST(ProtocolTest, UnsubscribeNamesASubscription) {
+  EXPECT_EQ(std::get<Unsubscribe>(good(R"({"op":"unsubscribe","subscription":4})").what).subscription, 4u);
+}
+
+TEST(ProtocolTest, EachMistakeHasItsCode) {
+  EXPECT_EQ(code(""), "bad_json");
+  EXPECT_EQ(code("{"), "bad_json");
+  EXPECT_EQ(code("{} x"), "bad_json");
+  EXPECT_EQ(code(std::string(100, '[')), "bad_json");
+  EXPECT_EQ(code("\xff"), "bad_json");
+  EXPECT_EQ(code("[]"), "bad_request");
+  EXPECT_EQ(code("{}"), "bad_request");
+  EXPECT_EQ(code(R"({"op":1})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"ping","id":1.5})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"ping","id":{}})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"ping","extra":1})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"fly"})"), "unknown_op");
+  EXPECT_EQ(code(R"({"op":"subscribe"})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","strat":"live"})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"unsubscribe"})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"unsubscribe","subscription":-1})"), "bad_request");
+  for (const std::string_view start :
+       {R"("late")", "7", R"({"offset":-1})", R"({"offset":1.5})", R"({"offset":1,"time":2})", R"({"time":"today"})",
+        R"({"offset":1,"run":1})", R"({"offset":1,"run":1,"log_id":"zz"})", "{}", R"({"time":1,"x":2})"}) {
+    EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","start":)" + std::string(start) + "}"), "bad_start") << start;
+  }
+  for (const std::string_view filter :
+       {"{}", "7", R"({"a":"x","b":"y"})", R"({"a":7})", R"({"a":[]})", R"({"a":[""]})"}) {
+    EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","filter":)" + std::string(filter) + "}"), "bad_filter") << filter;
+  }
+  EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","format":"xml"})"), "bad_format");
+  EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","level":"live"})"), "bad_level");
+}
+
+TEST(ProtocolTest, TextInAnswersIsEscaped) {
+  std::string out;
+  append_quoted("a\"b\\c\n\x01", out);
+  EXPECT_EQ(out, R"("a\"b\\c\u000a\u0001")");
+}
+
+// If one of these fails, clients in the field break: give the message a new magic instead.
+TEST(ProtocolTest, TheBinaryHeadersAreTheseBytes) {
+  static_assert(sizeof(BinaryHeader) == 40);
+  static_assert(offsetof(BinaryHeader, header_size) == 4);
+  static_assert(offsetof(BinaryHeader, entry_header_size) == 6);
+  static_assert(offsetof(BinaryHeader, subscription) == 8);
+  static_assert(offsetof(BinaryHeader, count) == 12);
+  static_assert(offsetof(BinaryHeader, first_offset) == 16);
+  static_assert(offsetof(BinaryHeader, next_offset) == 24);
+  static_assert(offsetof(BinaryHeader, sent_time) == 32);
+  const auto header = binary_header(0x0102, Offset(0x11), Offset(0x15), 3, WallTime{0x2233});
+  const std::string expected(
+      "MRE1"
+      "\x28\x00\x20\x00"
+      "\x02\x01\x00\x00"
+      "\x03\x00\x00\x00"
+      "\x11\x00\x00\x00\x00\x00\x00\x00"
+      "\x15\x00\x00\x00\x00\x00\x00\x00"
+      "\x33\x22\x00\x00\x00\x00\x00\x00",
+      40);
+  EXPECT_EQ(std::string(header.data(), header.size()), expected);
+
+  static_assert(sizeof(BinaryEntry) == 32);
+  const FrameHeader frame{48, 1, 0, 9, 7, 6, 0};
+  struct {
+    FrameHeader header;
+    char payload[8];
+  } event{frame, {'p', 'a', 'y', 'l', 'o', 'a', 'd', '!'}};
+  EventBlock::Entry entry;
+  entry.record_time = {0x44};
+  entry.publisher = PublisherId(5);
+  entry.epoch = Epoch(6);
+  entry.frame_size = sizeof event;
+  entry.valid = false;
+  std::string out;
+  append_binary_event(Offset(0x77), entry, FrameView(reinterpret_cast<const std::byte*>(&event)), out);
+  const std::string entry_bytes(
+      "\x77\x00\x00\x00\x00\x00\x00\x00"
+      "\x44\x00\x00\x00\x00\x00\x00\x00"
+      "\x05\x00\x00\x00"
+      "\x06\x00\x00\x00"
+      "\x01\x00\x00\x00"
+      "\x30\x00\x00\x00",
+      32);
+  ASSERT_EQ(out.size(), 32u + 48u);
+  EXPECT_EQ(out.substr(0, 32), entry_bytes);
+  EXPECT_EQ(out.substr(72), "payload!");
+}
+
+}  // namespace
+}  // namespace millrace::gateway::protocol

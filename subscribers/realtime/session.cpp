@@ -91,15 +91,15 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
     return refused(ErrorName::too_many_subscriptions,
                    "this session has its " + std::to_string(subscriptions_.size()) + " subscriptions already");
   }
-  const PayloadFormat& format = *topic->info.format;
+  const schemas::EventType& type = *topic->info.type;
   if (!request.filter.field.empty()) {
-    const auto fields = format.filterable();
+    const auto fields = type.filterable();
     if (std::find(fields.begin(), fields.end(), request.filter.field) == fields.end()) {
       std::string names;
       for (const std::string& field : fields) names += (names.empty() ? "" : ", ") + field;
       return refused(ErrorName::bad_filter, "this topic can be filtered by: " + names);
     }
-    if (request.filter.field == format.key_field()) {
+    if (request.filter.field == type.key_field()) {
       for (const std::string& value : request.filter.values) request.filter.keys.push_back(key_of(value));
     }
   }
@@ -273,7 +273,7 @@ void Session::read_log(Subscription& subscription) {
   work.replay = subscription.replay;
   work.filter = subscription.filter;
   work.encoding = subscription.encoding;
-  work.format = topic.info.format;
+  work.type = topic.info.type;
   work.bytes_max = hub_.options.message_size_max;
   replaying_ = true;
   asio::post(hub_.replay_threads, [self = self(), id = subscription.id, work = std::move(work)]() mutable {

@@ -28,9 +28,9 @@ Result<ReplayChunk> read_log(EventSource& source, Counters& counters, ReplayRead
   while (body->bytes.size() < work.bytes_max && body->next - body->first < std::min(work.events_max, scan_limit)) {
     EventBlock block;
     const std::size_t limit = std::min<std::size_t>(read_limit, work.events_max - (body->next - body->first));
-    const auto count = work.replay->read([&](const LiveEvent& event) { block.append(event, *work.format); }, limit);
+    const auto count = work.replay->read([&](const LiveEvent& event) { block.append(event, *work.type); }, limit);
     // What came before an error is good; the error shows again at the next read, with nothing before it.
-    if (!block.empty()) gather(block, *work.filter, work.encoding, *work.format, SIZE_MAX, *body, uncounted);
+    if (!block.empty()) gather(block, *work.filter, work.encoding, *work.type, SIZE_MAX, *body, uncounted);
     if (!count) {
       if (body->next > body->first) break;
       counters.add(Counter::replay_errors);

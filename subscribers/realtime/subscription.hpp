@@ -40,7 +40,7 @@ struct ReplayRead {
   std::shared_ptr<Replay> replay;  // null: open at `start`
   std::shared_ptr<const protocol::Filter> filter;
   protocol::Encoding encoding = protocol::Encoding::json;
-  const PayloadFormat* format = nullptr;
+  const schemas::EventType* type = nullptr;
   std::size_t bytes_max = 0;
   std::size_t events_max = SIZE_MAX;
   std::shared_ptr<void> slot;

@@ -3,39 +3,24 @@
 #include <algorithm>
 #include <cstring>
 
+#include "bus/base/assert.hpp"
+
 namespace millrace::gateway::testing {
 
 namespace {
 constexpr std::int64_t first_time = 1'700'000'000'000'000'000;
 constexpr std::int64_t time_step = 1'000'000;
 
-std::string_view text(std::span<const std::byte> payload) {
-  return {reinterpret_cast<const char*>(payload.data()), payload.size()};
-}
 }  // namespace
 
-bool JsonPayload::verify(std::span<const std::byte> payload) const {
-  return !payload.empty() && payload.front() == std::byte{'{'};
-}
-
-void JsonPayload::append_json(std::span<const std::byte> payload, std::string& out) const {
-  out += text(payload);
-}
-
-bool JsonPayload::matches(std::span<const std::byte> payload, std::string_view field, std::string_view value) const {
-  const std::string wanted = "\"" + std::string(field) + "\":\"" + std::string(value) + "\"";
-  return text(payload).find(wanted) != std::string_view::npos;
-}
-
-std::vector<std::byte> make_frame(Sequence sequence, WallTime time, std::string_view instrument,
-                                  std::string_view payload) {
+std::vector<std::byte> make_frame(Sequence sequence, WallTime time, Key key, std::span<const std::byte> payload) {
   std::vector<std::byte> bytes(frame_size(payload.size()));
   FrameHeader header{};
   header.length = static_cast<std::uint32_t>(frame_header_size + payload.size());
   header.event_type = 1;
   header.sequence = sequence.value();
   header.publish_time = time.ns;
-  header.key = key_of(instrument).value();
+  header.key = key.value();
   std::memcpy(bytes.data(), &header, sizeof header);
   std::memcpy(bytes.data() + sizeof header, payload.data(), payload.size());
   return bytes;
@@ -45,35 +30,45 @@ MemorySource::MemorySource(const std::vector<std::string>& topics) {
   for (const std::string& name : topics) {
     Log& log = logs_.emplace_back();
     log.info.name = name;
-    log.info.format = &format_;
+    log.info.type = registry_.find(name);
+    MILLRACE_ASSERT(log.info.type != nullptr, "topics are named after built-in event types");
     log.info.log_id.bytes.fill(0xab);
     log.info.run = Run(1);
     log.publishers.push_back({"engine", PublisherId(1), Epoch(1), PublisherState::healthy, Sequence(0)});
   }
 }
 
-Offset MemorySource::publish(std::size_t topic, std::string_view instrument, std::string_view payload,
-                             std::optional<WallTime> now) {
+Offset MemorySource::publish(std::size_t topic, std::string_view json, std::optional<WallTime> now) {
+  const schemas::EventType& type = *logs_[topic].info.type;
+  const auto payload = type.from_json(json);
+  MILLRACE_ASSERT(payload.has_value(), payload.error().message.c_str());
+  return append(topic, type.key(*payload), *payload, now);
+}
+
+Offset MemorySource::publish_numbered(std::size_t topic, std::string_view instrument) {
+  std::string json = R"({"instrument":")" + std::string(instrument) + '"';
+  if (logs_[topic].info.name == "trade_events") {
+    const std::scoped_lock lock(mutex_);
+    json += R"(,"trade_id":")" + std::to_string(logs_[topic].info.next.value()) + '"';
+  }
+  return publish(topic, json + '}');
+}
+
+Offset MemorySource::publish_garbage(std::size_t topic) {
+  return append(topic, Key(1), std::as_bytes(std::span("garbage")), std::nullopt);
+}
+
+Offset MemorySource::append(std::size_t topic, Key key, std::span<const std::byte> payload,
+                            std::optional<WallTime> now) {
   const std::scoped_lock lock(mutex_);
   Log& log = logs_[topic];
   const Offset offset = log.info.next;
   const Sequence sequence = Sequence(offset.value() + 1);
   const WallTime time = now.value_or(WallTime{first_time + time_step * static_cast<std::int64_t>(offset.value())});
-  log.events.push_back({time, make_frame(sequence, time, instrument, payload)});
+  log.events.push_back({time, make_frame(sequence, time, key, payload)});
   ++log.info.next;
   log.publishers.front().last = sequence;
   return offset;
-}
-
-Offset MemorySource::publish_numbered(std::size_t topic, std::string_view instrument, std::size_t padding) {
-  std::uint64_t number = 0;
-  {
-    const std::scoped_lock lock(mutex_);
-    number = logs_[topic].info.next.value();
-  }
-  std::string payload = R"({"instrument":")" + std::string(instrument) + R"(","n":)" + std::to_string(number);
-  if (padding > 0) payload += R"(,"padding":")" + std::string(padding, 'x') + '"';
-  return publish(topic, instrument, payload + '}');
 }
 
 void MemorySource::forget_before(std::size_t topic, Offset offset) {

@@ -1,9 +1,11 @@
-// An EventSource in memory for tests and the page's demonstration: a list of frames a topic, whose payloads are JSON.
+// An EventSource in memory for tests and for gateway_fake: a list of frames for each topic, with one publisher.
 #pragma once
 
 #include <atomic>
 #include <deque>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,35 +14,23 @@
 
 namespace millrace::gateway::testing {
 
-// The payload is its own JSON, which begins with '{'. Its key is the text field "instrument".
-class JsonPayload final : public PayloadFormat {
- public:
-  [[nodiscard]] std::string_view name() const override { return "json_event"; }
-  [[nodiscard]] bool verify(std::span<const std::byte> payload) const override;
-  void append_json(std::span<const std::byte> payload, std::string& out) const override;
-  [[nodiscard]] std::string_view key_field() const override { return "instrument"; }
-  [[nodiscard]] std::span<const std::string> filterable() const override { return filterable_; }
-  [[nodiscard]] bool matches(std::span<const std::byte> payload, std::string_view field,
-                             std::string_view value) const override;
-
- private:
-  std::vector<std::string> filterable_{"instrument", "account"};
-};
-
-// A whole frame with this payload; its key is that of `instrument`.
-[[nodiscard]] std::vector<std::byte> make_frame(Sequence sequence, WallTime time, std::string_view instrument,
-                                                std::string_view payload);
+// A whole frame around this payload.
+[[nodiscard]] std::vector<std::byte> make_frame(Sequence sequence, WallTime time, Key key,
+                                                std::span<const std::byte> payload);
 
 // Any thread may publish; the rest as EventSource says.
 class MemorySource final : public EventSource {
  public:
+  // Each topic has the name of its built-in event type.
   explicit MemorySource(const std::vector<std::string>& topics);
 
-  // Events begin at record time 1'700'000'000 s and come a millisecond apart, unless `now` says otherwise.
-  Offset publish(std::size_t topic, std::string_view instrument, std::string_view payload,
-                 std::optional<WallTime> now = std::nullopt);
-  // `{"instrument":"<instrument>","n":<offset>}` with `padding` more bytes.
-  Offset publish_numbered(std::size_t topic, std::string_view instrument, std::size_t padding = 0);
+  // The event as JSON, as its type wants it. Events begin at record time 1'700'000'000 s and come a millisecond apart,
+  // unless `now` says otherwise.
+  Offset publish(std::size_t topic, std::string_view json, std::optional<WallTime> now = std::nullopt);
+  // A trade (in a topic of another type: its event) of that instrument; a trade's id is its offset.
+  Offset publish_numbered(std::size_t topic, std::string_view instrument);
+  // A payload that no verifier accepts.
+  Offset publish_garbage(std::size_t topic);
   // As retention would: older ones are gone from the log.
   void forget_before(std::size_t topic, Offset offset);
   void set_health(Health health);
@@ -66,10 +56,11 @@ class MemorySource final : public EventSource {
     Offset polled;
     bool begun = false;
   };
+  Offset append(std::size_t topic, Key key, std::span<const std::byte> payload, std::optional<WallTime> now);
   [[nodiscard]] static LiveEvent view(const Log& log, Offset offset);
 
   mutable std::mutex mutex_;
-  JsonPayload format_;
+  schemas::Registry registry_ = schemas::Registry::built_in();
   std::deque<Log> logs_;
   Health health_;
   std::atomic<std::size_t> replays_{0};

@@ -1,5 +1,7 @@
 #include "subscribers/realtime/testing/ws_client.hpp"
 
+#include <gtest/gtest.h>
+
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 
@@ -101,6 +103,10 @@ boost::json::value WsClient::receive_type(std::string_view type) {
     if (value.at("type").as_string() == boost::json::string_view(type.data(), type.size())) return value;
   }
   return nullptr;
+}
+
+void WsClient::expect(std::string_view type) {
+  EXPECT_FALSE(receive_type(type).is_null()) << "waiting for " << type;
 }
 
 std::vector<boost::json::value> WsClient::receive_events(std::size_t count) {

@@ -39,6 +39,8 @@ class WsClient {
 
   // The next message of that type, as JSON; others are passed over. A null if the connection closed.
   [[nodiscard]] boost::json::value receive_type(std::string_view type);
+  // Likewise, where only its coming matters.
+  void expect(std::string_view type);
   // The next `count` events of any subscription (or more, if the last message had more).
   [[nodiscard]] std::vector<boost::json::value> receive_events(std::size_t count);
 
