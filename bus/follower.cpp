@@ -2,9 +2,12 @@
 
 #include <string>
 
+#include "wal/posix_file_system.hpp"
+
 namespace millrace {
 
-Result<Follower> Follower::open(Attached<SubscriberAttachment> attached, Level level, const Start& start, OnGap on_gap) {
+Result<Follower> Follower::open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
+                                OnGap on_gap) {
   Follower follower(std::move(attached.link), level, std::move(on_gap));
   follower.adopt(std::move(attached.first));
   MILLRACE_TRY(follower.begin(start));
@@ -33,15 +36,16 @@ Status Follower::begin(const Start& start) {
     next_ = latest;
     return {};
   }
-  auto log = wal::Reader::open(attachment_->log_folder);
+  auto log = open_log();
   if (!log) return fail(log.error());
   const Offset first = log->first_offset();
   if (std::holds_alternative<StartEarliest>(start)) {
     next_ = first;
   } else if (const auto* time = std::get_if<WallTime>(&start)) {
-    const auto found = log->seek_time(*time);
-    if (!found) return fail(found.error());
-    next_ = std::min(*found, latest);
+    MILLRACE_TRY(log->seek_time(*time));
+    const auto batch = log->next(latest);
+    if (!batch) return fail(batch.error());
+    next_ = *batch ? std::min((*batch)->first_offset, latest) : latest;
   } else if (const auto* offset = std::get_if<Offset>(&start)) {
     next_ = *offset;
   } else {
@@ -136,23 +140,25 @@ bool Follower::fetch_live() {
 
 bool Follower::fetch_replay() {
   if (!log_) {
-    auto log = wal::Reader::open(attachment_->log_folder);
-    if (log) {
-      if (const Status found = log->seek(next_); !found) return error_ = found.error(), false;
-      log_.emplace(std::move(*log));
-    } else {
-      return error_ = log.error(), false;
-    }
+    auto log = open_log();
+    const Status found = log ? log->seek(next_) : fail(log.error());
+    if (!found) return error_ = found.error(), false;
+    log_.emplace(std::move(*log));
   }
   for (;;) {
-    const auto batch = log_->next();
+    const auto batch = log_->next(end());
     if (!batch) return error_ = batch.error(), false;
     if (!*batch) return false;
-    if ((*batch)->first_offset + (*batch)->count <= next_) continue;
-    batch_ = {FrameCursor((*batch)->frames), (*batch)->publisher, (*batch)->epoch, (*batch)->record_time,
+    if ((*batch)->next_offset() <= next_) continue;  // before the start, or without events
+    batch_ = {FrameCursor((*batch)->body), (*batch)->publisher, (*batch)->epoch, (*batch)->record_time,
               (*batch)->first_offset};
     return true;
   }
+}
+
+// Mapped: a client of this host reads what its own core wrote. A bad sector ends the process with SIGBUS.
+Result<wal::Reader> Follower::open_log() const {
+  return wal::Reader::open(wal::posix_file_system(), attachment_->log_folder, wal::ReadMode::mapped);
 }
 
 Follower::Freshness Follower::freshness() const {

@@ -74,6 +74,7 @@ class Follower {
   [[nodiscard]] bool fetch();
   [[nodiscard]] bool fetch_live();
   [[nodiscard]] bool fetch_replay();
+  [[nodiscard]] Result<wal::Reader> open_log() const;
   void report_missing(const FrameView& frame);
 
   std::shared_ptr<SubscriberLink> link_;

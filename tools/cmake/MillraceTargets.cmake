@@ -1,6 +1,9 @@
 # The three kinds of target: a library, a program, a test. Each lists its files by name; DEPENDS names what it may see.
 include(GoogleTest)
 
+# Everything that the tests labelled unit need: what the sanitizers build.
+add_custom_target(unit_tests)
+
 function(millrace_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
   if(arg_SOURCES)
@@ -43,6 +46,9 @@ function(millrace_test name)
     # A target whose definitions differ compiles without it, silently.
     target_precompile_headers(${name} REUSE_FROM millrace_test_pch)
     set_target_properties(${name} PROPERTIES PCH_WARN_INVALID OFF)
+  endif()
+  if("unit" IN_LIST arg_LABELS)
+    add_dependencies(unit_tests ${name})
   endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}."
     PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
