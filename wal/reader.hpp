@@ -1,0 +1,115 @@
+// Reads a topic's log, oldest to newest, also while it is being written; needs no daemon and writes nothing.
+//
+// One thread at a time. A reader keeps its segment from being recycled, and survives its deletion.
+#pragma once
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bus/base/frame.hpp"
+#include "wal/recovery.hpp"
+
+namespace millrace::wal {
+
+struct GapView {
+  Sequence from;
+  Sequence to;  // included
+  std::uint32_t reason;
+};
+
+// One checked batch. Valid until the next call on its Reader.
+struct BatchView {
+  BatchKind kind;
+  Offset first_offset;  // of the next event, if this batch has none
+  PublisherId publisher;
+  Epoch epoch;
+  Sequence first_sequence;
+  std::uint32_t count;
+  WallTime record_time;
+  Run run;
+  Bytes body;  // kind `events`: the frames
+
+  [[nodiscard]] Offset next_offset() const { return first_offset + count; }
+  [[nodiscard]] GapView gap() const;                     // kind `gap`
+  [[nodiscard]] Result<PublisherEntry> granted() const;  // kind `publisher`
+};
+
+// The events of a batch from offset `from` on.
+class EventCursor {
+ public:
+  explicit EventCursor(const BatchView& batch, Offset from = Offset(0))
+      : cursor_(batch.kind == BatchKind::events ? batch.body : Bytes()), offset_(batch.first_offset), from_(from) {}
+
+  struct Event {
+    Offset offset;
+    FrameView frame;
+  };
+  [[nodiscard]] std::optional<Event> next() {
+    while (const auto frame = cursor_.next()) {
+      const Offset offset = offset_;
+      ++offset_;
+      if (offset >= from_) return Event{offset, *frame};
+    }
+    return std::nullopt;
+  }
+  [[nodiscard]] bool malformed() const { return cursor_.malformed(); }
+
+ private:
+  FrameCursor cursor_;
+  Offset offset_;
+  Offset from_;
+};
+
+class Reader {
+ public:
+  // Begins at the first offset. `files` outlives the Reader. Errors: not_found (no log there yet), unsupported.
+  // ReadMode::mapped: no copy, but a sector that cannot be read kills this process with SIGBUS.
+  [[nodiscard]] static Result<Reader> open(FileSystem& files, const std::string& folder,
+                                           ReadMode mode = ReadMode::pread);
+
+  [[nodiscard]] LogId log_id() const { return log_id_; }
+  [[nodiscard]] Offset first_offset() const { return chain_.front().name.first_offset; }
+  [[nodiscard]] Offset position() const { return wanted_; }  // the next event's offset
+  // One past the last event there is now; reads what is new since it was last asked.
+  [[nodiscard]] Result<Offset> end_offset();
+  [[nodiscard]] Result<std::vector<PublisherEntry>> publishers();  // as of end_offset()
+
+  // The next batch is the one that holds `offset` (it may begin before: EventCursor skips). Past the end is allowed:
+  // events before it are then skipped as they come. Errors: deleted (before first_offset).
+  [[nodiscard]] Status seek(Offset offset);
+  // To the first batch that was recorded at `time` or later.
+  [[nodiscard]] Status seek_time(WallTime time);
+
+  // nullopt: no more yet; ask again. Errors: corrupt (corruption() says what is lost; the next call goes on behind
+  // it), deleted, rolled_back (a later run gave offsets out again that this reader had passed), io_failed.
+  // No event at or past `end` begins a batch given; who knows the recorded watermark gives it: then the tail costs
+  // nothing, and a bad batch before it is known to be corrupt.
+  [[nodiscard]] Result<std::optional<BatchView>> next(std::optional<Offset> end = std::nullopt);
+  [[nodiscard]] const std::optional<Corruption>& corruption() const { return corruption_; }
+
+ private:
+  Reader(FileSystem& files, std::string folder, ReadMode mode)
+      : files_(&files), folder_(std::move(folder)), mode_(mode) {}
+  [[nodiscard]] Status refresh();  // the chain
+  [[nodiscard]] Status enter(std::size_t link, bool from_begin);
+  [[nodiscard]] Result<bool> advance();  // to the segment that continues this one, if there is one
+  [[nodiscard]] Status jump(bool (*before)(const IndexEntry&, std::uint64_t), std::uint64_t key);
+  [[nodiscard]] std::size_t link_now() const;
+
+  FileSystem* files_;
+  std::string folder_;
+  ReadMode mode_;
+  LogId log_id_;
+  std::vector<Link> chain_;
+  std::optional<SegmentReader> segment_;
+  Run run_;
+  Place place_;
+  Bound bound_;
+  Offset wanted_;
+  std::optional<std::uint64_t> looked_behind_;  // the byte at which a tail was found to be only a tail
+  std::optional<Corruption> corruption_;
+};
+
+}  // namespace millrace::wal
