@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "bus/base/assert.hpp"
+
 namespace millrace::gateway {
 
 namespace {
@@ -201,6 +203,8 @@ bool Session::send_events(Subscription& subscription) {
   Topic& topic = hub_.topics[subscription.topic];
   for (;;) {
     std::shared_ptr<const Body> body;
+    // What a read under way brings begins at the cursor: it must stay where it is.
+    if (subscription.reading) return false;
     if (subscription.opening) {
       read_log(subscription);
       return false;
@@ -208,9 +212,11 @@ bool Session::send_events(Subscription& subscription) {
     if (subscription.ready) {
       body = std::move(subscription.ready);
       subscription.ready.reset();
+    } else if (subscription.cursor >= topic.cache.next()) {
+      // At the head, or beyond it when the log was ahead of the feeder: what comes next comes through the cache.
+      return false;
     } else if (topic.cache.reaches(subscription.cursor)) {
       subscription.replay.reset();
-      if (subscription.cursor == topic.cache.next()) return false;
       body = hub_.gather_live(topic, subscription.cursor, *subscription.filter, subscription.encoding);
     } else {
       read_log(subscription);
@@ -275,7 +281,7 @@ void Session::read_log(Subscription& subscription) {
   work.encoding = subscription.encoding;
   work.type = topic.info.type;
   work.bytes_max = hub_.options.message_size_max;
-  replaying_ = true;
+  replaying_ = subscription.reading = true;
   asio::post(hub_.replay_threads, [self = self(), id = subscription.id, work = std::move(work)]() mutable {
     auto chunk = gateway::read_log(self->hub_.source, self->hub_.counters, std::move(work));
     Hub& hub = self->hub_;
@@ -289,6 +295,7 @@ void Session::on_chunk(std::uint32_t id, Result<ReplayChunk> chunk) {
   replaying_ = false;
   if (state_ == State::ended) return;
   Subscription* subscription = find(id);
+  if (subscription) subscription->reading = false;
   if (subscription && chunk) {
     subscription->replay = std::move(chunk->replay);
     if (subscription->opening) {
@@ -296,6 +303,7 @@ void Session::on_chunk(std::uint32_t id, Result<ReplayChunk> chunk) {
       subscription->cursor = chunk->body->first;
       confirm(*subscription);
     }
+    MILLRACE_ASSERT(chunk->body->first == subscription->cursor, "a chunk of the log begins where it is wanted");
     if (chunk->body->next > subscription->cursor) {
       subscription->ready = std::move(chunk->body);
     } else {

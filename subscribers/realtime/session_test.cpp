@@ -111,6 +111,23 @@ TEST_F(SessionTest, ACachedStartDoesNotTouchTheLog) {
   EXPECT_EQ(source_.replays(), 0u);
 }
 
+TEST_F(SessionTest, WhereTheLogIsAheadOfTheFeederNothingComesTwice) {
+  start();
+  source_.hold_poll(true);
+  publish(5);
+  WsClient client = connect();
+  client.send(R"({"op":"subscribe","topic":"trade_events","start":"earliest"})");
+  expect_offsets(client.receive_events(5), 0);
+  client.send(R"({"op":"ping"})");
+  client.expect("pong");  // it has looked for more by now, and must not have asked the log again
+  EXPECT_EQ(gateway_->count(Counter::replay_reads), 1u);
+  source_.hold_poll(false);
+  publish(5);
+  const auto events = client.receive_events(5);
+  ASSERT_EQ(events.size(), 5u);
+  expect_offsets(events, 5);
+}
+
 TEST_F(SessionTest, APositionOfAnotherLogOrBeyondTheEndIsRefused) {
   publish(5);
   source_.forget_before(0, Offset(2));

@@ -30,6 +30,7 @@ struct Subscription {
 
   std::shared_ptr<Replay> replay;     // stands at `cursor`, or behind `ready`; null while the cache is enough
   std::shared_ptr<const Body> ready;  // read from the log, to be sent next
+  bool reading = false;               // a replay thread has `replay`
   bool log_ran_dry = false;           // the log has not what is wanted yet: ask again at the next tick
 };
 

@@ -112,6 +112,7 @@ LiveEvent MemorySource::view(const Log& log, Offset offset) {
 }
 
 std::uint64_t MemorySource::poll(const Handler& handler, std::size_t limit) {
+  if (held_) return 0;
   const std::scoped_lock lock(mutex_);
   std::uint64_t count = 0;
   for (std::size_t topic = 0; topic < logs_.size(); ++topic) {

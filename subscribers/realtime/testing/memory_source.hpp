@@ -33,6 +33,8 @@ class MemorySource final : public EventSource {
   Offset publish_garbage(std::size_t topic);
   // As retention would: older ones are gone from the log.
   void forget_before(std::size_t topic, Offset offset);
+  // While held, the feeder gets nothing: the log runs ahead of it.
+  void hold_poll(bool held) { held_ = held; }
   void set_health(Health health);
   void set_publisher_state(std::size_t topic, PublisherState state);
   [[nodiscard]] std::size_t replays() const { return replays_.load(); }
@@ -64,6 +66,7 @@ class MemorySource final : public EventSource {
   std::deque<Log> logs_;
   Health health_;
   std::atomic<std::size_t> replays_{0};
+  std::atomic<bool> held_{false};
 };
 
 }  // namespace millrace::gateway::testing
