@@ -1,0 +1,22 @@
+// One event as one line of JSON: what `tail` and `wal dump` print.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "bus/event.hpp"
+#include "schemas/registry.hpp"
+
+namespace millrace::cli {
+
+// {"offset":..,"sequence":..,"publisher":..,"epoch":..,"publish_time":..,"record_time":..,"cause":..,"event":{..}}
+//
+// Publisher is its number in the topic, as `millrace status` shows it. Times are RFC 3339. At level live offset and
+// record time are not known: null. So is an event that fails its type's verifier, or whose type is unknown (`type` is
+// null): "invalid":true then follows.
+void append_event_line(const Event& event, const schemas::EventType* type, std::string& out);
+
+// The same, but the event's bytes in hexadecimal ("bytes") with the number of its type ("type").
+void append_raw_line(const Event& event, std::string& out);
+
+}  // namespace millrace::cli
