@@ -79,7 +79,7 @@ Result<Conductor::Answer> Conductor::ask(control::MessageT message) {
 }
 
 Result<Attached<PublisherAttachment>> Conductor::attach_publisher(const std::string& topic, const std::string& name,
-                                                                   bool take_over) {
+                                                                  bool take_over) {
   control::AttachPublisherT request;
   request.topic = topic;
   request.publisher_name = name;

@@ -34,7 +34,7 @@ class Conductor {
   [[nodiscard]] const schemas::Registry& registry() const { return registry_; }
 
   [[nodiscard]] Result<Attached<PublisherAttachment>> attach_publisher(const std::string& topic,
-                                                                        const std::string& name, bool take_over);
+                                                                       const std::string& name, bool take_over);
   [[nodiscard]] Result<Attached<SubscriberAttachment>> attach_subscriber(const std::string& topic, Level level);
   [[nodiscard]] Result<control::StatusReportT> status();
 

@@ -33,9 +33,12 @@ Publisher::Publisher(Attached<PublisherAttachment> attached, const schemas::Even
 
 PublishStatus Publisher::ready() {
   switch (link_->state()) {
-    case PublisherLink::State::attached: break;
-    case PublisherLink::State::disconnected: return PublishStatus::disconnected;
-    case PublisherLink::State::closed: return PublishStatus::closed;
+    case PublisherLink::State::attached:
+      break;
+    case PublisherLink::State::disconnected:
+      return PublishStatus::disconnected;
+    case PublisherLink::State::closed:
+      return PublishStatus::closed;
     case PublisherLink::State::replaced: {
       auto next = link_->take();
       if (next == nullptr) return PublishStatus::disconnected;

@@ -36,6 +36,10 @@ struct Published {
   [[nodiscard]] explicit operator bool() const { return status == PublishStatus::ok; }
 };
 
+namespace testing {
+class MemoryBus;
+}
+
 class Publisher {
  public:
   // Made by Bus::publisher(). `type`: of the topic's events, outlives the publisher.
@@ -93,6 +97,8 @@ class Publisher {
   [[nodiscard]] std::uint64_t back_pressured() const { return back_pressured_; }
 
  private:
+  friend class testing::MemoryBus;
+
   [[nodiscard]] PublishStatus ready();
   void adopt(std::shared_ptr<PublisherAttachment> next);
   [[nodiscard]] PublishStatus no_page();

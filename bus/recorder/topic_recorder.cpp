@@ -9,11 +9,11 @@
 
 namespace millrace {
 
-TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memory, ring::StallPolicy policy)
+TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies)
     : topic_(std::move(topic)),
       writer_(std::move(writer)),
       memory_(std::move(memory)),
-      policy_(policy),
+      policies_(policies),
       leases_(memory_.pages.size()),
       order_(memory_.order, memory_.order_capacity) {
   std::size_t capacity = 0;
@@ -51,11 +51,12 @@ std::uint64_t TopicRecorder::record(std::size_t index, WallTime now) {
   // A page may change under the core: it is copied first, and only the copy is looked at.
   std::memcpy(copy_.data(), bytes.data(), bytes.size());
   Sequence& last = last_[stream.publisher];
-  const FrameRun run = frame_run({copy_.data(), bytes.size()}, last, policy_ == ring::StallPolicy::live_only);
+  const FrameRun run = frame_run({copy_.data(), bytes.size()}, last, policies_.stall == ring::StallPolicy::live_only);
   if (run.count > 0 && !append(index, run, last, now)) return 0;
   counters_.duplicates += run.duplicates;
   if (run.problem != FrameRun::Problem::none) stop(stream, run, last);
   stream.reader.consume(bytes.size());
+  if (!policies_.hold_until_synced) memory_.pages[index]->hold_from(stream.reader.page());
   return run.count;
 }
 

@@ -52,8 +52,13 @@ class TopicRecorder {
     std::size_t order_capacity;
     ring::Watermarks* marks;
   };
+  struct Policies {
+    ring::StallPolicy stall = ring::StallPolicy::block;
+    // Pages are held until they are synced; without, until they are recorded (sync policy none).
+    bool hold_until_synced = true;
+  };
 
-  TopicRecorder(std::string topic, wal::Writer writer, Memory memory, ring::StallPolicy policy);
+  TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies);
   TopicRecorder(const TopicRecorder&) = delete;
 
   // The words that pin the pages this recorder reads, one a stream: add them to each ring's leases.
@@ -113,7 +118,7 @@ class TopicRecorder {
   std::string topic_;
   wal::Writer writer_;
   Memory memory_;
-  ring::StallPolicy policy_;
+  Policies policies_;
   std::vector<ring::Word> leases_;
   ring::OrderWriter order_;
   std::vector<Stream> streams_;

@@ -42,7 +42,7 @@ std::shared_ptr<MemoryBus::Core> MemoryBus::start_core(const Core* dead) {
       std::make_unique<TopicRecorder>(options_.type, std::move(*writer),
                                       TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
                                                             reinterpret_cast<ring::Watermarks*>(core->marks.data())},
-                                      options_.policy);
+                                      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none});
   cores_.push_back(core);
   core_ = core;
   set_leases();
@@ -120,7 +120,7 @@ void MemoryBus::step() {
   if (const auto ticket = core_->recorder->take_sync(clock_.monotonic())) {
     core_->recorder->complete_sync(*ticket, ticket->run());
   }
-  for (const auto& pages : core_->pages) pages->do_work();
+  grant();
 }
 
 void MemoryBus::settle() {
@@ -141,14 +141,19 @@ void MemoryBus::publisher_died(const std::string& name) {
   }
 }
 
-void MemoryBus::restart_core() {
+void MemoryBus::grant() {
+  for (const auto& pages : core_->pages) pages->do_work();
+}
+
+void MemoryBus::restart_core(const std::function<void()>& meanwhile) {
   const auto dead = core_;
+  dead->recorder.reset();  // its log is closed, as the kernel would
+  (void)start_core(dead.get());
+  if (meanwhile) meanwhile();
   for (const auto& owner : owners_) {
     if (owner) owner->link->disconnect();
   }
   for (const auto& link : subscribers_) link->disconnect();
-  dead->recorder.reset();  // its log is closed, as the kernel would
-  (void)start_core(dead.get());
   for (std::size_t i = 0; i < owners_.size(); ++i) {
     if (owners_[i]) owners_[i]->link->replace(attach_publisher(i));
   }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,7 +46,12 @@ class MemoryBus {
   // The publisher's process is dead: its page is closed and drained, its name and ring are free again.
   void publisher_died(const std::string& name);
   // The core dies where it stands, and a new one comes: it salvages the old rings, and everybody is given new ones.
-  void restart_core();
+  // `meanwhile` runs after the salvage, before clients learn of the death.
+  void restart_core(const std::function<void()>& meanwhile = nullptr);
+  // Grants pages only: a recorder that stands still.
+  void grant();
+  // The publisher's ring as a hostile process could write to it.
+  [[nodiscard]] ring::Writer& writer_of(Publisher& publisher) { return *publisher.writer_; }
 
   [[nodiscard]] TopicRecorder& recorder() { return *core_->recorder; }
   [[nodiscard]] const schemas::EventType& type() const { return *type_; }
