@@ -31,46 +31,13 @@ Offset Follower::end() const {
 }
 
 Status Follower::begin(const Start& start) {
-  const Offset latest = end();
-  if (std::holds_alternative<StartLatest>(start)) {
-    next_ = latest;
-    return {};
-  }
+  next_ = end();
+  if (std::holds_alternative<StartLatest>(start)) return {};
   auto log = open_log();
   if (!log) return fail(log.error());
-  const Offset first = log->first_offset();
-  if (std::holds_alternative<StartEarliest>(start)) {
-    next_ = first;
-  } else if (const auto* time = std::get_if<WallTime>(&start)) {
-    MILLRACE_TRY(log->seek_time(*time));
-    const auto batch = log->next(latest);
-    if (!batch) return fail(batch.error());
-    next_ = *batch ? std::min((*batch)->first_offset, latest) : latest;
-  } else if (const auto* offset = std::get_if<Offset>(&start)) {
-    next_ = *offset;
-  } else {
-    const Position& position = std::get<Position>(start);
-    if (position.log_id != attachment_->log_id) {
-      return fail(ErrorCode::invalid_argument, "the position is of another log (" + to_hex(position.log_id.bytes) +
-                                                   "); this one is " + to_hex(attachment_->log_id.bytes));
-    }
-    if (position.offset > latest || position.run > attachment_->run) {
-      return fail(ErrorCode::rolled_back, "offset " + std::to_string(position.offset.value()) + " of run " +
-                                              std::to_string(position.run.value()) +
-                                              " was lost with the host; the last common offset is " +
-                                              std::to_string(latest.value()));
-    }
-    next_ = position.offset;
-  }
-  if (next_ < first) {
-    return fail(ErrorCode::deleted, "offset " + std::to_string(next_.value()) +
-                                        " is deleted; the first there is: " + std::to_string(first.value()));
-  }
-  if (next_ > latest) {
-    return fail(ErrorCode::invalid_argument, "offset " + std::to_string(next_.value()) +
-                                                 " is not there yet; the next one will be " +
-                                                 std::to_string(latest.value()));
-  }
+  const auto found = find_start(*log, start, next_, attachment_->run);
+  if (!found) return fail(found.error());
+  next_ = *found;
   return {};
 }
 

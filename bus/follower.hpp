@@ -12,26 +12,21 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <variant>
 #include <vector>
 
 #include "bus/attachment.hpp"
 #include "bus/event.hpp"
 #include "bus/ring/reader.hpp"
+#include "bus/start.hpp"
 #include "wal/reader.hpp"
 
 namespace millrace {
-
-struct StartLatest {};    // behind what is recorded now
-struct StartEarliest {};  // the first event there is
-using Start = std::variant<StartLatest, StartEarliest, Offset, WallTime, Position>;
 
 class Follower {
  public:
   using OnGap = std::function<void(const Gap&)>;
 
-  // Errors: deleted (with the first offset there is), rolled_back (past the end of its run), invalid_argument (a
-  // position of another log, an offset beyond the end), and what opening the log says.
+  // Errors: those of find_start(), and what opening the log says.
   [[nodiscard]] static Result<Follower> open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
                                              OnGap on_gap);
 

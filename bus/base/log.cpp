@@ -20,9 +20,9 @@ std::shared_ptr<spdlog::logger>& instance() {
 
 void open_log(const std::string& program, const std::string& level) {
   spdlog::init_thread_pool(queued_lines, 1);
-  instance() = std::make_shared<spdlog::async_logger>(program, std::make_shared<spdlog::sinks::stderr_sink_mt>(),
-                                                      spdlog::thread_pool(),
-                                                      spdlog::async_overflow_policy::overrun_oldest);
+  instance() =
+      std::make_shared<spdlog::async_logger>(program, std::make_shared<spdlog::sinks::stderr_sink_mt>(),
+                                             spdlog::thread_pool(), spdlog::async_overflow_policy::overrun_oldest);
   const auto wanted = spdlog::level::from_str(level == "error" ? "err" : level);
   instance()->set_level(wanted == spdlog::level::off && level != "off" ? spdlog::level::info : wanted);
   instance()->set_pattern("%Y-%m-%dT%H:%M:%S.%e %n %l: %v");
@@ -33,6 +33,8 @@ void close_log() {
   spdlog::shutdown();
 }
 
-spdlog::logger& log() { return *instance(); }
+spdlog::logger& log() {
+  return *instance();
+}
 
 }  // namespace millrace

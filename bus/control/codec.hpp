@@ -15,10 +15,17 @@ namespace millrace::control {
 
 inline constexpr std::uint32_t protocol_version = 1;
 inline constexpr std::size_t message_size_max = 128 * 1024;
+inline constexpr std::size_t request_size_max = 64 * 1024;  // of what a client may send
+inline constexpr std::size_t client_name_size_max = 64;
 
 [[nodiscard]] std::vector<std::byte> encode(const MessageT& message);
-// Errors: invalid_argument, for what is no message of this protocol.
+
+// A message that has a body, of a kind that this build knows. From the core, which clients trust: unpacked, it may take
+// much more memory than its bytes. Errors: invalid_argument, for what is no message of this protocol.
 [[nodiscard]] Result<MessageT> decode(std::span<const std::byte> bytes);
+// The same from a client, whom the core does not trust: only what clients send, with every enumerator known, and at most
+// a few times as large unpacked.
+[[nodiscard]] Result<MessageT> decode_request(std::span<const std::byte> bytes);
 
 template <class Body>
 [[nodiscard]] MessageT make_message(Body body, std::uint64_t correlation = 0) {

@@ -1,12 +1,14 @@
 #include "bus/control/socket.hpp"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -16,6 +18,10 @@ namespace {
 constexpr std::size_t queued_messages_max = 256;
 constexpr std::size_t queued_bytes_max = 1 << 20;
 constexpr std::size_t fds_max = 8;
+
+// Newer than Debian 12's headers; a kernel that does not know them says so.
+constexpr int so_peer_pidfd = 77;   // Linux 6.5
+constexpr int so_pass_rights = 83;  // Linux 6.16
 
 Result<sockaddr_un> address_of(const std::string& path) {
   sockaddr_un address{};
@@ -71,6 +77,7 @@ Result<Connection> Connection::connect(const std::string& path) {
 
 SendStatus Connection::send(const MessageT& message, std::span<const int> fds) {
   Packet packet{encode(message), {}};
+  if (packet.bytes.size() > message_size_max) return SendStatus::too_large;
   for (const int fd : fds) packet.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   queued_bytes_ += packet.bytes.size();
   queue_.push_back(std::move(packet));
@@ -93,22 +100,33 @@ SendStatus Connection::flush() {
 }
 
 Result<Connection::Received> Connection::receive() {
+  // Its size first, so that no buffer for the largest is made each time. ECONNRESET says once that the peer closed with
+  // something of ours unread; what it sent before still waits.
+  ssize_t size;
+  do {
+    size = ::recv(fd_.get(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+  } while (size < 0 && (errno == EINTR || errno == ECONNRESET));
+  if (size < 0) return Received{std::nullopt, errno != EAGAIN, 0};
+
   Packet packet;
-  packet.bytes.resize(message_size_max);
+  packet.bytes.resize(std::min(static_cast<std::size_t>(size), message_size_max));
   iovec part{packet.bytes.data(), packet.bytes.size()};
-  alignas(cmsghdr) char control[CMSG_SPACE(fds_max * sizeof(int))];
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(fds_max * sizeof(int))];
   msghdr header{};
   header.msg_iov = &part;
   header.msg_iovlen = 1;
   header.msg_control = control;
   header.msg_controllen = sizeof control;
-  const ssize_t size = ::recvmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  if (size < 0) {
-    if (errno == EAGAIN || errno == EINTR) return Received{};
-    return Received{std::nullopt, true};
-  }
+  do {
+    size = ::recvmsg(fd_.get(), &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return Received{std::nullopt, errno != EAGAIN, 0};
+
+  ucred sender{};
   for (cmsghdr* m = CMSG_FIRSTHDR(&header); m != nullptr; m = CMSG_NXTHDR(&header, m)) {
-    if (m->cmsg_level != SOL_SOCKET || m->cmsg_type != SCM_RIGHTS) continue;
+    if (m->cmsg_level != SOL_SOCKET) continue;
+    if (m->cmsg_type == SCM_CREDENTIALS) std::memcpy(&sender, CMSG_DATA(m), sizeof sender);
+    if (m->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (m->cmsg_len - CMSG_LEN(0)) / sizeof(int);
     for (std::size_t i = 0; i < count; ++i) {
       int number;
@@ -116,13 +134,13 @@ Result<Connection::Received> Connection::receive() {
       packet.fds.emplace_back(number);
     }
   }
-  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+  if ((header.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0 || packet.fds.size() > fds_max) {
     return fail(millrace::ErrorCode::too_large, "a control message exceeds " + std::to_string(message_size_max) +
                                                     " bytes or " + std::to_string(fds_max) + " descriptors");
   }
-  if (size == 0 && packet.fds.empty()) return Received{std::nullopt, true};
-  packet.bytes.resize(static_cast<std::size_t>(size));
-  return Received{std::move(packet), false};
+  // End of file has no sender; an empty packet has one, where the kernel was asked for it.
+  if (size == 0 && packet.fds.empty() && sender.pid == 0) return Received{std::nullopt, true, 0};
+  return Received{std::move(packet), false, sender.pid};
 }
 
 Peer Connection::peer() const {
@@ -132,32 +150,63 @@ Peer Connection::peer() const {
   return {credentials.pid, credentials.uid, credentials.gid};
 }
 
+Result<UniqueFd> Connection::peer_pidfd() const {
+  int number = -1;
+  socklen_t size = sizeof number;
+  if (::getsockopt(fd_.get(), SOL_SOCKET, so_peer_pidfd, &number, &size) == 0) return UniqueFd(number);
+  if (errno == ENOPROTOOPT) return open_pidfd(peer().pid);
+  return fail_errno("cannot watch process " + std::to_string(peer().pid), errno);
+}
+
 Result<Listener> Listener::bind(const std::string& path, mode_t mode) {
   const auto address = address_of(path);
   if (!address) return fail(address.error());
-  const UniqueFd probe = make_socket();
-  if (connect_to(probe.get(), *address) == 0) {
+  const auto in_use = [&] {
     return fail(millrace::ErrorCode::in_use,
                 "another core answers at " + path + "; stop it first, or use another runtime_dir");
-  }
-  if (errno == ECONNREFUSED) ::unlink(path.c_str());
+  };
+  // Of two that start at once, one must not take the other's socket, bound but not yet listening, for a dead one.
+  UniqueFd lock(::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!lock) return fail_errno("cannot open " + path + ".lock", errno);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return in_use();
+  const UniqueFd probe = make_socket();
+  if (connect_to(probe.get(), *address) == 0) return in_use();
+  struct stat file {};
+  const bool refused = errno == ECONNREFUSED;  // so would be anything that is no socket at all
+  if (refused && ::lstat(path.c_str(), &file) == 0 && S_ISSOCK(file.st_mode)) ::unlink(path.c_str());
+
   UniqueFd fd = make_socket();
   if (!fd) return fail_errno("cannot make a socket", errno);
+  const int on = 1, off = 0;
+  // Inherited by what is accepted: each packet names its sender, and brings no descriptors: closing one that a client
+  // chose could block.
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_PASSCRED, &on, sizeof on) != 0) {
+    return fail_errno("cannot ask for the senders' credentials at " + path, errno);
+  }
+  (void)::setsockopt(fd.get(), SOL_SOCKET, so_pass_rights, &off, sizeof off);
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof *address) != 0) {
     return fail_errno("cannot bind " + path, errno);
   }
-  ::chmod(path.c_str(), mode);
-  if (::listen(fd.get(), 1024) != 0) return fail_errno("cannot listen at " + path, errno);
-  return Listener(std::move(fd), path);
+  UniqueFd spare(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Listener listener(std::move(fd), std::move(lock), std::move(spare), path);
+  if (::chmod(path.c_str(), mode) != 0) return fail_errno("cannot set the mode of " + path, errno);
+  if (::listen(listener.fd(), 1024) != 0) return fail_errno("cannot listen at " + path, errno);
+  return listener;
 }
 
 Listener::~Listener() {
   if (fd_) ::unlink(path_.c_str());
 }
 
-std::optional<Connection> Listener::accept() {
+Result<std::optional<Connection>> Listener::accept() {
   UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  return fd ? std::optional<Connection>(std::move(fd)) : std::nullopt;
+  if (fd) return std::optional<Connection>(std::move(fd));
+  if (errno != EMFILE && errno != ENFILE) return std::nullopt;
+  // Left waiting, it would wake the loop for ever.
+  spare_.reset();
+  UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
+  spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  return fail(millrace::ErrorCode::exhausted, "no descriptor is left for another client: raise the limit (ulimit -n)");
 }
 
 Result<UniqueFd> open_pidfd(pid_t pid) {

@@ -1,0 +1,62 @@
+#include "bus/start.hpp"
+
+#include <algorithm>
+#include <string>
+
+namespace millrace {
+namespace {
+
+Result<Offset> find_time(wal::Reader& log, WallTime time, Offset end) {
+  MILLRACE_TRY(log.seek_time(time));
+  for (;;) {
+    const auto batch = log.next(end);
+    if (!batch) return fail(batch.error());
+    if (!*batch) return end;
+    if ((*batch)->count > 0 && (*batch)->record_time >= time) return std::min((*batch)->first_offset, end);
+  }
+}
+
+Status check(const Position& position, LogId log_id, Offset end, Run run) {
+  if (position.log_id != log_id) {
+    return fail(ErrorCode::invalid_argument, "the position is of another log (" + to_hex(position.log_id.bytes) +
+                                                 "); this one is " + to_hex(log_id.bytes));
+  }
+  if (position.offset > end || position.run > run) {
+    return fail(ErrorCode::rolled_back, "offset " + std::to_string(position.offset.value()) + " of run " +
+                                            std::to_string(position.run.value()) +
+                                            " was lost with the host; the last common offset is " +
+                                            std::to_string(end.value()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run run) {
+  const Offset first = log.first_offset();
+  Offset found = end;
+  if (std::holds_alternative<StartEarliest>(start)) {
+    found = first;
+  } else if (const auto* time = std::get_if<WallTime>(&start)) {
+    const auto at = find_time(log, *time, end);
+    if (!at) return at;
+    found = *at;
+  } else if (const auto* offset = std::get_if<Offset>(&start)) {
+    found = *offset;
+  } else if (const auto* position = std::get_if<Position>(&start)) {
+    MILLRACE_TRY(check(*position, log.log_id(), end, run));
+    found = position->offset;
+  }
+  if (found < first) {
+    return fail(ErrorCode::deleted, "offset " + std::to_string(found.value()) +
+                                        " is deleted; the first there is: " + std::to_string(first.value()));
+  }
+  if (found > end) {
+    return fail(ErrorCode::invalid_argument, "offset " + std::to_string(found.value()) +
+                                                 " is not there yet; the next one will be " +
+                                                 std::to_string(end.value()));
+  }
+  return found;
+}
+
+}  // namespace millrace
