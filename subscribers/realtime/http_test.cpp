@@ -127,8 +127,10 @@ TEST_F(HttpTest, BadRequestsAreAnsweredWithTheirCode) {
   const HttpReply garbage = http_raw(gateway_->port(), "\x16\x03\x01 this is no HTTP\r\n\r\n");
   EXPECT_EQ(garbage.status, 400u);
   EXPECT_EQ(code(garbage), "bad_http");
-  const HttpReply header =
-      http_raw(gateway_->port(), "GET / HTTP/1.1\r\nX-Long: " + std::string(20'000, 'x') + "\r\n\r\n");
+  std::string long_header = "GET / HTTP/1.1\r\nX-Long: ";
+  long_header.append(20'000, 'x');
+  long_header += "\r\n\r\n";
+  const HttpReply header = http_raw(gateway_->port(), long_header);
   EXPECT_EQ(header.status, 431u);
   EXPECT_EQ(code(header), "header_too_large");
   const HttpReply body = http_raw(gateway_->port(), "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n");

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
 #include <cstddef>
+#include <random>
 
 namespace millrace::gateway::protocol {
 namespace {
@@ -94,6 +96,35 @@ TEST(ProtocolTest, EachMistakeHasItsCode) {
   }
   EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","format":"xml"})"), "bad_format");
   EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","level":"live"})"), "bad_level");
+}
+
+TEST(ProtocolTest, NoMutationOfARequestBreaksTheParserOrItsAnswer) {
+  const std::string seed =
+      R"({"op":"subscribe","id":"a","topic":"t","start":{"offset":3,"log_id":"00","run":1},"filter":{"a":["x","y"]}})";
+  std::mt19937 random(42);  // the same each time
+  for (int round = 0; round < 20'000; ++round) {
+    std::string text = seed;
+    for (std::uint32_t changes = 1 + random() % 4; changes > 0; --changes) {
+      const std::size_t at = random() % text.size();
+      switch (random() % 3) {
+        case 0:
+          text[at] = static_cast<char>(random());
+          break;
+        case 1:
+          text.erase(at, 1 + random() % 8);
+          break;
+        default:
+          text.append(text, at, 16);
+      }
+      if (text.empty()) text = seed;
+    }
+    const auto parsed = parse_request(text);
+    if (const auto* wrong = std::get_if<RequestError>(&parsed)) {
+      boost::json::error_code failed;
+      (void)boost::json::parse(error(*wrong), failed);
+      ASSERT_FALSE(failed) << text << " is answered " << error(*wrong);
+    }
+  }
 }
 
 TEST(ProtocolTest, TextInAnswersIsEscaped) {

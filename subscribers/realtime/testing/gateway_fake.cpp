@@ -17,7 +17,18 @@ using namespace millrace;
 using gateway::testing::MemorySource;
 
 std::string decimal(std::int64_t cents) {
-  return std::to_string(cents / 100) + "." + std::to_string(cents / 10 % 10) + std::to_string(cents % 10);
+  std::string out = std::to_string(cents);  // of three digits and more
+  out.insert(out.size() - 2, 1, '.');
+  return out;
+}
+
+void append_level(std::int64_t cents, std::int64_t quantity, std::string& out) {
+  if (!out.empty()) out += ',';
+  out += R"({"price":")";
+  out += decimal(cents);
+  out += R"(","quantity":")";
+  out += std::to_string(quantity);
+  out += R"("})";
 }
 
 class Market final : public Agent {
@@ -41,9 +52,8 @@ class Market final : public Agent {
     std::string bids;
     std::string asks;
     for (std::int64_t level = 0; level < 10; ++level) {
-      const std::string quantity = R"(","quantity":")" + std::to_string(10 + level) + R"("})";
-      bids += (level > 0 ? "," : "") + (R"({"price":")" + decimal(mid - 1 - level)) + quantity;
-      asks += (level > 0 ? "," : "") + (R"({"price":")" + decimal(mid + 1 + level)) + quantity;
+      append_level(mid - 1 - level, 10 + level, bids);
+      append_level(mid + 1 + level, 10 + level, asks);
     }
     source_.publish(1, R"({"instrument":")" + instrument + R"(","bids":[)" + bids + R"(],"asks":[)" + asks + "]}",
                     wall);
