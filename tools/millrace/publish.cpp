@@ -98,9 +98,10 @@ Exit await_last(Publisher& publisher, Sequence last, bool synced, IdleStrategy& 
       end = clock.monotonic() + patience;
     }
     if (clock.monotonic() > end) {
-      return complain({ErrorCode::timed_out, "events after sequence " + std::to_string(now.value()) +
-                                                 " are not known to be " + (synced ? "synced" : "recorded") +
-                                                 " yet; they may still be: ask `millrace status`, do not publish again"});
+      return complain(
+          {ErrorCode::timed_out, "events after sequence " + std::to_string(now.value()) + " are not known to be " +
+                                     (synced ? "synced" : "recorded") +
+                                     " yet; they may still be: ask `millrace status`, do not publish again"});
     }
     publisher.idle();
     idle.idle(0);
@@ -124,8 +125,8 @@ Exit publish(const BusOptions& bus_options, const PublishOptions& options) {
     const Exit waited = await_last(*publisher, counts.last, options.wait == "synced", idle, system_clock());
     if (waited != Exit::ok) result = waited;
   }
-  std::fprintf(stderr, "published %llu events, last sequence %llu",
-               static_cast<unsigned long long>(counts.published), static_cast<unsigned long long>(counts.last.value()));
+  std::fprintf(stderr, "published %llu events, last sequence %llu", static_cast<unsigned long long>(counts.published),
+               static_cast<unsigned long long>(counts.last.value()));
   if (counts.bad > 0) std::fprintf(stderr, ", %llu bad lines", static_cast<unsigned long long>(counts.bad));
   std::fputc('\n', stderr);
   return result;

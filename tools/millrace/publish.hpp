@@ -28,12 +28,11 @@ struct PublishCounts {
   std::uint64_t bad = 0;
   Sequence last;  // of what was published here; 0 if nothing was
 };
-// The loop of it: until the lines end, an interrupt, or a bad line unless options.keep_going. `idle` waits where the bus
-// cannot take more.
+// The loop of it: until the lines end, an interrupt, or a bad line unless options.keep_going. `idle` waits where the
+// bus cannot take more.
 [[nodiscard]] Exit publish_lines(Lines& lines, Publisher& publisher, const schemas::EventType& type,
                                  const PublishOptions& options, IdleStrategy& idle, PublishCounts& counts);
 // Until everything up to `last` is recorded, or synced. Gives up after a minute in which nothing was.
-[[nodiscard]] Exit await_last(Publisher& publisher, Sequence last, bool synced, IdleStrategy& idle,
-                              const Clock& clock);
+[[nodiscard]] Exit await_last(Publisher& publisher, Sequence last, bool synced, IdleStrategy& idle, const Clock& clock);
 
 }  // namespace millrace::cli

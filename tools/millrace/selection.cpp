@@ -47,8 +47,8 @@ Result<Filter> Filter::parse(std::span<const std::string> conditions, const sche
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       std::string known;
       for (const std::string& other : names) known += (known.empty() ? "" : ", ") + other;
-      return fail(ErrorCode::invalid_argument, std::string(type.name()) + " cannot be filtered by '" + name +
-                                                   "'; there are: " + known);
+      return fail(ErrorCode::invalid_argument,
+                  std::string(type.name()) + " cannot be filtered by '" + name + "'; there are: " + known);
     }
     auto field = std::find_if(filter.fields_.begin(), filter.fields_.end(),
                               [&](const Field& other) { return other.name == name; });

@@ -40,8 +40,8 @@ Status check(const TailOptions& options, Level level) {
 
 }  // namespace
 
-Exit tail_events(Subscriber& subscriber, const schemas::EventType& type, const TailOptions& options,
-                 IdleStrategy& idle, Output& out) {
+Exit tail_events(Subscriber& subscriber, const schemas::EventType& type, const TailOptions& options, IdleStrategy& idle,
+                 Output& out) {
   const auto filter = Filter::parse(options.filters, type);
   if (!filter) return complain(filter.error());
   subscriber.verify(false);  // what is invalid is shown as such, not left out

@@ -1,0 +1,197 @@
+#include "tools/millrace/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <functional>
+#include <string>
+
+#include "bus/base/log.hpp"
+#include "tools/millrace/doctor.hpp"
+#include "tools/millrace/interrupt.hpp"
+#include "tools/millrace/publish.hpp"
+#include "tools/millrace/selection.hpp"
+#include "tools/millrace/status.hpp"
+#include "tools/millrace/tail.hpp"
+#include "tools/millrace/wal_dump.hpp"
+#include "tools/millrace/wal_verify.hpp"
+
+namespace millrace::cli {
+namespace {
+
+constexpr const char* exits =
+    "Exit status: 0 done; 1 failed; 2 the command line or what was read is wrong; 3 no millraced answers;\n"
+    "4 status: the core is not healthy; 130 ended by Ctrl-C.";
+
+template <class Parse>
+std::function<std::string(const std::string&)> parses(Parse parse) {
+  return [parse](const std::string& text) {
+    const auto parsed = parse(text);
+    return parsed ? std::string() : parsed.error().message;
+  };
+}
+
+class CommandLine {
+ public:
+  CommandLine() {
+    app_.require_subcommand(1);
+    app_.footer(exits);
+    app_.set_help_all_flag("--help-all", "This help, and that of every command");
+    add_status();
+    add_tail();
+    add_publish();
+    add_wal();
+    add_doctor();
+  }
+
+  int run(int count, const char* const* arguments) {
+    try {
+      app_.parse(count, arguments);
+    } catch (const CLI::ParseError& error) {
+      return app_.exit(error) == 0 ? 0 : static_cast<int>(Exit::usage);
+    }
+    return static_cast<int>(command_());
+  }
+
+ private:
+  CLI::App* add(CLI::App& above, const std::string& name, const std::string& what, const std::string& examples,
+                std::function<Exit()> command) {
+    CLI::App* const added = above.add_subcommand(name, what);
+    added->footer("Examples:\n" + examples);
+    added->callback([this, command = std::move(command)] { command_ = command; });
+    return added;
+  }
+
+  void add_bus_options(CLI::App* command) {
+    command->add_option("--socket", bus_.socket, "The core's control socket (default: the usual place)")
+        ->envname("MILLRACE_SOCKET");
+    command
+        ->add_option_function<double>(
+            "--timeout",
+            [this](double seconds) { bus_.timeout = std::chrono::nanoseconds(std::llround(seconds * 1e9)); },
+            "Seconds to wait for the core to answer")
+        ->default_str("5")
+        ->check(CLI::Range(0.01, 3600.0));
+  }
+
+  void add_log_options(CLI::App* command, LogChoice& choice) {
+    command->add_option("LOG", choice.log, "A log's folder, or a topic's name")->required();
+    command->add_option("--config", choice.config, "millraced's configuration, which says where topics' logs lie");
+    command->add_option("--root", choice.root, "Table of your own schema, if it is not the schema's root_type");
+  }
+
+  void add_status() {
+    CLI::App* const command =
+        add(app_, "status", "Core, topics, rates, publishers, subscribers with their lag, and memory",
+            "  millrace status\n  millrace status --watch\n  millrace status --json | jq '.topics[].events_per_second'",
+            [this] { return cli::status(bus_, status_); });
+    add_bus_options(command);
+    command->add_flag("--json", status_.json, "One line of JSON");
+    command->add_flag("--watch", status_.watch, "Again every second");
+  }
+
+  void add_tail() {
+    CLI::App* const command =
+        add(app_, "tail", "A topic's events as JSON lines: those that come, or from a place in the log on",
+            "  millrace tail trade_events\n"
+            "  millrace tail trade_events --from earliest --filter instrument=600519 --limit 10\n"
+            "  millrace tail account_events --from 2026-03-01T09:30:00Z --level synced --no-follow | jq .event.balance",
+            [this] { return cli::tail(bus_, tail_); });
+    add_bus_options(command);
+    command->add_option("TOPIC", tail_.topic, "The topic")->required();
+    command
+        ->add_option("--from", tail_.from,
+                     "earliest, latest, an offset, or a time: RFC 3339, or nanoseconds since 1970 (a number from "
+                     "10^17 upward)")
+        ->capture_default_str()
+        ->check(parses(parse_start));
+    command
+        ->add_option("--level", tail_.level,
+                     "live: as they are published, without offsets; recorded: as the log has them; synced: once "
+                     "they are on the disk")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"live", "recorded", "synced"}));
+    command
+        ->add_option("--filter", tail_.filters,
+                     "FIELD=VALUE. Several on one field: any of them; on several fields: each")
+        ->take_all();
+    command->add_option("--limit", tail_.limit, "End after so many events");
+    command->add_flag("!--no-follow", tail_.follow, "End at what is there now");
+  }
+
+  void add_publish() {
+    CLI::App* const command =
+        add(app_, "publish", "JSON lines from standard input become events of a topic; none is dropped",
+            "  echo '{\"trade_id\":\"T-1\",\"instrument\":\"600519\",\"price\":\"1808.08\",\"quantity\":\"300\"}' |\n"
+            "    millrace publish trade_events\n"
+            "  millrace publish orders --name desk-7 --wait synced < orders.jsonl",
+            [this] { return cli::publish(bus_, publish_); });
+    add_bus_options(command);
+    command->add_option("TOPIC", publish_.topic, "The topic")->required();
+    command->add_option("--name", publish_.name, "The publisher's name: its sequence goes on where it ended")
+        ->capture_default_str();
+    command->add_option("--wait", publish_.wait, "What the last event must be before this ends")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"recorded", "synced"}));
+    command->add_flag("--keep-going", publish_.keep_going,
+                      "Leave bad lines out and count them (exit status 2 at the end), instead of stopping");
+  }
+
+  void add_wal() {
+    CLI::App* const wal = app_.add_subcommand("wal", "Looks into logs; needs no daemon");
+    wal->require_subcommand(1);
+    wal->footer("Examples:\n  millrace wal verify trade_events\n  millrace wal dump trade_events --limit 10");
+
+    CLI::App* const verify =
+        add(*wal, "verify", "Checks every batch: checksums, offsets, sequences, events. Names what is wrong",
+            "  millrace wal verify trade_events\n  millrace wal verify ./log/trade_events",
+            [this] { return with_output([this](Output& out) { return wal_verify(verify_, out); }); });
+    add_log_options(verify, verify_);
+
+    CLI::App* const dump = add(*wal, "dump", "The events as JSON lines, as `tail` shows them",
+                               "  millrace wal dump trade_events --from 1000 --limit 10\n"
+                               "  millrace wal dump ./log/trade_events --raw",
+                               [this] { return with_output([this](Output& out) { return wal_dump(dump_, out); }); });
+    add_log_options(dump, dump_.choice);
+    dump->add_option("--from", dump_.from, "earliest, an offset, or a time as in `tail`")
+        ->capture_default_str()
+        ->check(parses(parse_start));
+    dump->add_option("--limit", dump_.limit, "End after so many events");
+    dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
+  }
+
+  void add_doctor() {
+    CLI::App* const command = add(app_, "doctor", "Whether this host is fit for a core: a line each, ok, warn or fail",
+                                  "  millrace doctor\n  millrace doctor --config millrace.toml | grep -v ^ok",
+                                  [this] { return with_output([this](Output& out) { return doctor(doctor_, out); }); });
+    command->add_option("--socket", doctor_.socket, "The core's control socket (default: the configuration's)")
+        ->envname("MILLRACE_SOCKET");
+    command->add_option("--config", doctor_.config, "millraced's configuration; without one, the defaults");
+  }
+
+  static Exit with_output(const std::function<Exit(Output&)>& command) {
+    catch_interrupts();
+    Output out;
+    return command(out);
+  }
+
+  CLI::App app_{"Looks into a millrace bus and its logs, reads from it and publishes to it.", "millrace"};
+  BusOptions bus_{.name = "millrace", .socket = {}, .timeout = std::chrono::seconds(5)};
+  StatusOptions status_;
+  TailOptions tail_;
+  PublishOptions publish_;
+  LogChoice verify_;
+  DumpOptions dump_;
+  DoctorOptions doctor_;
+  std::function<Exit()> command_;
+};
+
+}  // namespace
+
+int run(int count, const char* const* arguments) {
+  open_log("millrace", "warn");  // what the library has to say goes to standard error
+  const int status = CommandLine().run(count, arguments);
+  close_log();
+  return status;
+}
+
+}  // namespace millrace::cli
