@@ -7,6 +7,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 set(MILLRACE_SANITIZE "" CACHE STRING "address (with undefined), thread, fuzzer, or empty")
+set(MILLRACE_FUZZ_SECONDS 10 CACHE STRING "How long each fuzzer's test runs in the fuzz preset")
 option(MILLRACE_PCH "Precompile the standard and test headers" ON)
 
 add_library(millrace_options INTERFACE)

@@ -1,8 +1,10 @@
-# The three kinds of target: a library, a program, a test. Each lists its files by name; DEPENDS names what it may see.
+# The kinds of target: a library, a program, a test, a fuzzer. Each lists its files by name; DEPENDS names what it may see.
 include(GoogleTest)
 
-# Everything that the tests labelled unit need: what the sanitizers build.
+# What the tests labelled "unit" or "threads" need, and only "threads": what the sanitizers build.
 add_custom_target(unit_tests)
+add_custom_target(thread_tests)
+add_custom_target(fuzzers)
 
 function(millrace_library name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS" ${ARGN})
@@ -26,13 +28,19 @@ function(millrace_program name)
   endif()
 endfunction()
 
-# A GoogleTest program; every case is a CTest test. LABELS: "unit" (default, also run under sanitizers), "process" (starts
-# real processes), "data" (reads MILLRACE_DATA). TIMEOUT in seconds a case, default 120.
+# A GoogleTest program; every case is a CTest test. LABELS, one of: "unit" (default, also run under the address
+# sanitizer), "threads" (unit that starts threads: also under the thread sanitizer), "process" (starts real processes),
+# "data" (reads MILLRACE_DATA), "check" (of the tree itself). TIMEOUT in seconds a case, default 120.
 # ISOLATED: each case runs in a private mount namespace with its own /dev/shm and /tmp (tools/isolated).
 function(millrace_test name)
-  cmake_parse_arguments(arg "ISOLATED" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  cmake_parse_arguments(arg "ISOLATED" "TIMEOUT;LABELS" "SOURCES;DEPENDS" ${ARGN})
   if(NOT arg_LABELS)
     set(arg_LABELS unit)
+  endif()
+  # More than one would be lost in discovery, which flattens lists.
+  if(NOT arg_LABELS MATCHES "^(unit|threads|process|data|check)$" OR arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "millrace_test(${name}): '${arg_LABELS} ${arg_UNPARSED_ARGUMENTS}': LABELS takes one of "
+      "unit, threads, process, data, check")
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
@@ -47,11 +55,37 @@ function(millrace_test name)
     target_precompile_headers(${name} REUSE_FROM millrace_test_pch)
     set_target_properties(${name} PROPERTIES PCH_WARN_INVALID OFF)
   endif()
-  if("unit" IN_LIST arg_LABELS)
+  if(arg_LABELS MATCHES "unit|threads")
     add_dependencies(unit_tests ${name})
   endif()
+  if(arg_LABELS STREQUAL "threads")
+    add_dependencies(thread_tests ${name})
+  endif()
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST TEST_PREFIX "${name}."
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+    PROPERTIES LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT} SKIP_REGULAR_EXPRESSION "\\[  SKIPPED \\]")
+endfunction()
+
+# A program around LLVMFuzzerTestOneInput. CORPUS: its folder of small inputs, kept with the code. In the fuzz preset it
+# is a libFuzzer program, and its test fuzzes for MILLRACE_FUZZ_SECONDS from the corpus, what it finds going to
+# <build>/corpus/NAME; elsewhere it is a program whose test runs the corpus once.
+function(millrace_fuzzer name)
+  cmake_parse_arguments(arg "" "CORPUS" "SOURCES;DEPENDS" ${ARGN})
+  get_filename_component(corpus ${arg_CORPUS} ABSOLUTE)
+  if(MILLRACE_SANITIZE STREQUAL "fuzzer")
+    add_executable(${name} ${arg_SOURCES})
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    set(found ${CMAKE_BINARY_DIR}/corpus/${name})
+    file(MAKE_DIRECTORY ${found})
+    add_test(NAME ${name} COMMAND ${name} -max_total_time=${MILLRACE_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048
+      -print_final_stats=1 -artifact_prefix=${found}- ${found} ${corpus})
+  else()
+    add_executable(${name} ${arg_SOURCES} ${CMAKE_SOURCE_DIR}/tools/fuzz/replay_main.cpp)
+    add_test(NAME ${name} COMMAND ${name} ${corpus})
+  endif()
+  target_link_libraries(${name} PRIVATE millrace_options ${arg_DEPENDS})
+  set_tests_properties(${name} PROPERTIES LABELS unit TIMEOUT 3600)
+  add_dependencies(fuzzers ${name})
+  add_dependencies(unit_tests ${name})
 endfunction()
 
 if(MILLRACE_PCH)
