@@ -65,7 +65,8 @@ Result<MessageT> decode_request(std::span<const std::byte> bytes) {
   const auto verified = verify(bytes, request_size_max);
   if (!verified) return fail(verified.error());
   const Message& message = **verified;
-  // Before it is unpacked: tables may share what they point to, so that 96 KiB of the core's own kind become a gigabyte.
+  // Before it is unpacked: tables may share what they point to, so that 96 KiB of the core's own kind become a
+  // gigabyte.
   if (!is_request(message.body_type())) {
     return fail(millrace::ErrorCode::invalid_argument,
                 std::string("a client does not send ") + EnumNameBody(message.body_type()));

@@ -23,8 +23,8 @@ inline constexpr std::size_t client_name_size_max = 64;
 // A message that has a body, of a kind that this build knows. From the core, which clients trust: unpacked, it may take
 // much more memory than its bytes. Errors: invalid_argument, for what is no message of this protocol.
 [[nodiscard]] Result<MessageT> decode(std::span<const std::byte> bytes);
-// The same from a client, whom the core does not trust: only what clients send, with every enumerator known, and at most
-// a few times as large unpacked.
+// The same from a client, whom the core does not trust: only what clients send, with every enumerator known, and at
+// most a few times as large unpacked.
 [[nodiscard]] Result<MessageT> decode_request(std::span<const std::byte> bytes);
 
 template <class Body>

@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bus/base/clock.hpp"
@@ -15,7 +17,8 @@
 
 namespace millrace::control {
 
-// Names a client for as long as it is connected or kept.
+// Names a client, a process with its incarnation, for as long as it is connected or kept: one that is kept and connects
+// again is the same.
 using ClientId = std::uint64_t;
 
 struct Client {
@@ -43,7 +46,7 @@ class Server {
     std::uint64_t accepted = 0;
     std::uint64_t rejected_messages = 0;  // what was no message; its sender is cut off
     std::uint64_t overflows = 0;          // clients cut off because they do not read
-    std::uint64_t refused = 0;            // connections beyond the limit
+    std::uint64_t refused = 0;            // connections beyond a limit, or whose process cannot be watched
     std::uint64_t late_hellos = 0;        // clients cut off because they said nothing
   };
   struct Limits {
@@ -51,11 +54,12 @@ class Server {
     std::chrono::nanoseconds hello_timeout = std::chrono::seconds(5);
   };
 
+  // Raises this process's limit of descriptors, as far as it may, to what so many clients need.
   [[nodiscard]] static Result<Server> open(const std::string& path, mode_t mode, Limits limits);
 
-  // Deals with what waits. Returns how much that was.
+  // Deals with some of what waits, so that the caller's other work is not kept waiting. Returns how much that was.
   std::uint64_t do_work(MonotonicTime now, Handler& handler);
-  // Cuts the client off if it does not read.
+  // Cuts the client off if it does not read. A message that is too large reaches it as an error of that correlation.
   void send(ClientId client, const MessageT& message, std::span<const int> fds = {});
   void send_all(const MessageT& message);
   // Ends the process behind a client. on_dead follows.
@@ -71,22 +75,37 @@ class Server {
     UniqueFd pidfd;
     MonotonicTime accepted;
     bool cut_off = false;
-    bool held = true;  // says the handler, once it is disconnected
+    bool writing = false;  // waits to be written to
+    bool held = true;      // says the handler, once it is disconnected
   };
 
   Server(Listener listener, UniqueFd epoll, Limits limits)
       : listener_(std::move(listener)), epoll_(std::move(epoll)), limits_(limits) {}
 
   void accept(MonotonicTime now);
+  [[nodiscard]] Status admit(Session session);
+  void on_process_end(ClientId id, Handler& handler);
   void read(Session& session, Handler& handler);
-  void on_packet(Session& session, const Packet& packet, Handler& handler);
+  void on_packet(Session& session, const Connection::Received& received, Handler& handler);
+  [[nodiscard]] Status on_hello(Session& session, const HelloT& hello, std::uint64_t correlation, Handler& handler);
+  // The session that a process coming back takes up again, if there is one.
+  [[nodiscard]] Result<Session*> session_of(const Client& client, Handler& handler);
+  void send(Session& session, const MessageT& message, std::span<const int> fds);
+  void flush(Session& session);
+  void note(Session& session, SendStatus status);
+  void cut_off(Session& session);
+  void cut_off_silent(MonotonicTime now);
   void disconnect(Session& session, Handler& handler);
-  bool watch(int fd, std::uint64_t token);
+  void remove_leaving(Handler& handler);
+  // epoll_ctl, false if the kernel refused.
+  bool watch(int operation, int fd, std::uint32_t events, std::uint64_t token);
 
   Listener listener_;
   UniqueFd epoll_;
   Limits limits_;
   std::map<ClientId, Session> sessions_;
+  std::deque<std::pair<MonotonicTime, ClientId>> silent_;  // by the time of their connection, until their hello is due
+  std::vector<ClientId> leaving_;                          // to be disconnected, or forgotten, at the end of this turn
   ClientId next_id_ = 1;
   Counters counters_;
 };

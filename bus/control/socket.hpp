@@ -48,7 +48,8 @@ class Connection {
   struct Received {
     std::optional<Packet> packet;  // nullopt: nothing now, or closed
     bool closed = false;
-    // The process that sent the packet, on a connection that was accepted: one that inherited the socket is not its peer.
+    // The process that sent the packet, on a connection that was accepted: one that inherited the socket is not its
+    // peer.
     pid_t sender = 0;
   };
   // Descriptors that come along are close-on-exec. What the peer sent before it closed comes before `closed`.
