@@ -112,10 +112,12 @@ class CommandLine {
         ->check(CLI::IsMember({"live", "recorded", "synced"}));
     command
         ->add_option("--filter", tail_.filters,
-                     "FIELD=VALUE. Several on one field: any of them; on several fields: each")
+                     "FIELD=VALUE, as often as you like. Several on one field: any of them; on several fields: each")
+        ->allow_extra_args(false)
         ->take_all();
     command->add_option("--limit", tail_.limit, "End after so many events");
-    command->add_flag("!--no-follow", tail_.follow, "End at what is there now");
+    command->add_flag_callback(
+        "--no-follow", [this] { tail_.follow = false; }, "End at what is there now");
   }
 
   void add_publish() {

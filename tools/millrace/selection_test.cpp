@@ -1,0 +1,86 @@
+// Proves that places to begin and filters mean what they say, and that what is neither is refused with a sentence.
+#include "tools/millrace/selection.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace millrace::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ParseStart, KnowsTheTwoWords) {
+  EXPECT_TRUE(std::holds_alternative<StartEarliest>(*parse_start("earliest")));
+  EXPECT_TRUE(std::holds_alternative<StartLatest>(*parse_start("latest")));
+}
+
+TEST(ParseStart, TakesSmallNumbersAsOffsetsAndLargeOnesAsNanoseconds) {
+  EXPECT_EQ(std::get<Offset>(*parse_start("0")), Offset(0));
+  EXPECT_EQ(std::get<Offset>(*parse_start("99999999999999999")), Offset(99'999'999'999'999'999));
+  EXPECT_EQ(std::get<WallTime>(*parse_start("100000000000000000")).ns, 100'000'000'000'000'000);
+}
+
+TEST(ParseStart, TakesTimesOfAnyZone) {
+  EXPECT_EQ(std::get<WallTime>(*parse_start("2026-03-01T09:30:00.5Z")).ns, 1'772'357'400'500'000'000);
+  EXPECT_EQ(*parse_start("2026-03-01T10:30:00+01:00"), *parse_start("2026-03-01T09:30:00Z"));
+}
+
+TEST(ParseStart, RefusesEverythingElse) {
+  for (const char* text : {"", "-1", "12x", "now", "2026-03-01", "2026-13-01T00:00:00Z", "99999999999999999999"}) {
+    const auto start = parse_start(text);
+    ASSERT_FALSE(start) << text;
+    EXPECT_EQ(start.error().code, ErrorCode::invalid_argument);
+    EXPECT_THAT(start.error().message, HasSubstr("earliest, latest, an offset"));
+  }
+}
+
+TEST(ParseLevel, KnowsTheThreeLevels) {
+  EXPECT_EQ(*parse_level("live"), Level::live);
+  EXPECT_EQ(*parse_level("synced"), Level::synced);
+  EXPECT_FALSE(parse_level("durable"));
+}
+
+class FilterTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] bool matches(const std::vector<std::string>& conditions) const {
+    return Filter::parse(conditions, *type_)->matches(trade_);
+  }
+
+  schemas::Registry registry_ = schemas::Registry::built_in();
+  const schemas::EventType* type_ = registry_.find("trade_events");
+  std::vector<std::byte> trade_ =
+      *type_->from_json(R"({"trade_id":"T-1","instrument":"600519","buyer_account":"alice","seller_account":"bob"})");
+};
+
+TEST_F(FilterTest, WithoutConditionsTakesAll) {
+  EXPECT_TRUE(matches({}));
+}
+
+TEST_F(FilterTest, OnOneFieldTakesAnyOfItsValues) {
+  EXPECT_TRUE(matches({"instrument=600519"}));
+  EXPECT_FALSE(matches({"instrument=600520"}));
+  EXPECT_TRUE(matches({"instrument=600520", "instrument=600519"}));
+}
+
+TEST_F(FilterTest, OnSeveralFieldsWantsEach) {
+  EXPECT_TRUE(matches({"instrument=600519", "account=bob"}));
+  EXPECT_FALSE(matches({"instrument=600519", "account=carol"}));
+}
+
+TEST_F(FilterTest, NamesTheFieldsThereAreWhenOneIsUnknown) {
+  const std::vector<std::string> conditions{"colour=red"};
+  const auto filter = Filter::parse(conditions, *type_);
+  ASSERT_FALSE(filter);
+  EXPECT_THAT(filter.error().message, HasSubstr("'colour'"));
+  EXPECT_THAT(filter.error().message, HasSubstr("instrument"));
+}
+
+TEST_F(FilterTest, RefusesAConditionWithoutAField) {
+  for (const std::string condition : {"instrument", "=600519", ""}) {
+    const std::vector<std::string> conditions{condition};
+    EXPECT_FALSE(Filter::parse(conditions, *type_)) << condition;
+  }
+}
+
+}  // namespace
+}  // namespace millrace::cli
