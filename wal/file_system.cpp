@@ -17,6 +17,17 @@ Status write_all(File& file, Bytes head, Bytes body, std::uint64_t at) {
   return {};
 }
 
+Status make_folders(FileSystem& files, const std::string& path) {
+  const std::string parent = parent_of(path);
+  Status made = files.make_folder(path);
+  if (!made && made.error().code == ErrorCode::not_found && parent != path) {
+    MILLRACE_TRY(make_folders(files, parent));
+    made = files.make_folder(path);
+  }
+  MILLRACE_TRY(made);
+  return files.sync_folder(parent);
+}
+
 std::string join(const std::string& folder, const std::string& name) {
   return folder + "/" + name;
 }

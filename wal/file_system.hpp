@@ -30,6 +30,8 @@ class File {
   [[nodiscard]] virtual Status sync() = 0;  // fdatasync: data and size
   // Reserves the blocks and makes the file at least so long. Where the file system cannot reserve, only the length.
   [[nodiscard]] virtual Status allocate(std::uint64_t size) = 0;
+  // Gives back the blocks from `from` on: they read as zeros, the size stays (a mapping of them is not broken).
+  [[nodiscard]] virtual Status discard(std::uint64_t from) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> size() = 0;
   // False if another open file holds a lock in the way. Never waits. Locks belong to the open file, not the process.
   [[nodiscard]] virtual Result<bool> try_lock(LockMode mode) = 0;
@@ -47,13 +49,16 @@ class FileSystem {
   [[nodiscard]] virtual Result<std::unique_ptr<File>> create(const std::string& path) = 0;  // empties an existing one
   [[nodiscard]] virtual Status rename(const std::string& from, const std::string& to) = 0;
   [[nodiscard]] virtual Status unlink(const std::string& path) = 0;
-  [[nodiscard]] virtual Status make_folder(const std::string& path) = 0;  // an existing one is fine
+  [[nodiscard]] virtual Status make_folder(
+      const std::string& path) = 0;  // an existing one is fine; not_found: no parent
   [[nodiscard]] virtual Status sync_folder(const std::string& path) = 0;
   [[nodiscard]] virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;  // names, sorted
 };
 
 // pwrite until all is written.
 [[nodiscard]] Status write_all(File& file, Bytes head, Bytes body, std::uint64_t at);
+// Makes the folder and those it stands in; durable when this returns.
+[[nodiscard]] Status make_folders(FileSystem& files, const std::string& path);
 // "<folder>/<name>"
 [[nodiscard]] std::string join(const std::string& folder, const std::string& name);
 // The folder that `path` stands in.

@@ -4,6 +4,17 @@
 
 namespace millrace::wal {
 
+Result<std::vector<IndexEntry>> build_index(SegmentReader& segment, const Bound& bound) {
+  IndexBuilder index;
+  Place place = begin_of(segment);
+  for (;;) {
+    const auto next = step(segment, place, bound, {}, Check::header);
+    if (!next) return fail(next.error());
+    if (std::holds_alternative<NothingYet>(*next)) return index.entries();
+    if (const auto* batch = std::get_if<Batch>(&*next)) index.add(batch->header, batch->at);
+  }
+}
+
 Status write_index(FileSystem& files, const std::string& folder, SegmentName name, LogId log_id, std::uint64_t end,
                    const std::vector<IndexEntry>& entries) {
   IndexHeader header{index_magic, format_version, 0, 0, log_id.bytes, name.number.value(), end, entries.size()};

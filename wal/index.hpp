@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "wal/file_system.hpp"
+#include "wal/recovery.hpp"
 #include "wal/segments.hpp"
 
 namespace millrace::wal {
@@ -23,6 +24,8 @@ class IndexBuilder {
   std::vector<IndexEntry> entries_;
 };
 
+// By the headers alone. `bound.end` is given.
+[[nodiscard]] Result<std::vector<IndexEntry>> build_index(SegmentReader& segment, const Bound& bound);
 // Not synced: a bad index is found out by its checksum and does no harm.
 [[nodiscard]] Status write_index(FileSystem& files, const std::string& folder, SegmentName name, LogId log_id,
                                  std::uint64_t end, const std::vector<IndexEntry>& entries);

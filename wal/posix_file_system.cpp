@@ -64,6 +64,18 @@ class PosixFile final : public File {
     return {};
   }
 
+  Status discard(std::uint64_t from) override {
+    const auto end = size();
+    if (!end) return fail(end.error());
+    if (from >= *end) return {};
+    if (::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                    static_cast<off_t>(*end - from)) != 0 &&
+        errno != EOPNOTSUPP) {
+      return fail_errno("cannot give back the space of " + path_, errno);
+    }
+    return {};
+  }
+
   Result<std::uint64_t> size() override {
     struct stat status {};
     if (::fstat(fd_.get(), &status) != 0) return fail_errno("cannot stat " + path_, errno);

@@ -22,6 +22,10 @@ BatchView view_of(const Batch& batch) {
           batch.body};
 }
 
+constexpr std::uint64_t look_step = 4096;
+constexpr std::uint64_t list_every = 64;
+constexpr int attempts_max = 8;
+
 }  // namespace
 
 GapView BatchView::gap() const {
@@ -40,13 +44,20 @@ Result<PublisherEntry> BatchView::granted() const {
 
 Result<Reader> Reader::open(FileSystem& files, const std::string& folder, ReadMode mode) {
   Reader reader(files, folder, mode);
-  MILLRACE_TRY(reader.refresh());
-  MILLRACE_TRY(reader.enter(0, true));
-  return reader;
+  for (int attempt = 0;; ++attempt) {
+    MILLRACE_TRY(reader.refresh());
+    const Status entered = reader.enter(0, true);
+    if (entered) return reader;
+    // Deleted since the chain was read: there is a newer first one.
+    if (entered.error().code != ErrorCode::deleted || attempt == attempts_max) return fail(entered.error());
+  }
 }
 
 Status Reader::refresh() {
   auto chain = list_chain(*files_, folder_);
+  for (int attempt = 0; !chain && chain.error().code == ErrorCode::deleted && attempt < attempts_max; ++attempt) {
+    chain = list_chain(*files_, folder_);  // the newest was recycled since the folder was listed
+  }
   if (!chain) return fail(chain.error());
   if (chain->empty()) return fail(ErrorCode::not_found, "there is no log in " + folder_ + " yet; start its recorder");
   chain_ = std::move(*chain);
@@ -70,22 +81,33 @@ Status Reader::enter(std::size_t link, bool from_begin) {
   run_ = chain_[link].run;
   bound_ = {};
   if (chain_[link].end && link + 1 < chain_.size()) bound_ = {chain_[link].end, chain_[link + 1].name.first_offset};
-  looked_behind_.reset();
+  look_ = {};
   if (from_begin) wanted_ = place_.next_offset;
   return {};
 }
 
-Result<bool> Reader::advance() {
-  // Cheap first: the folder is looked at only by name.
+tl::unexpected<Error> Reader::report(const Corruption& corruption) {
+  corruption_ = corruption;
+  wanted_ = std::max(wanted_, corruption.to);
+  return fail(ErrorCode::corrupt, corruption.message());
+}
+
+Result<bool> Reader::advance(bool expected) {
+  const SegmentName here_name = segment_->name();
+  if (!expected && tail_polls_ % list_every != 0) {
+    // Nearly always the next segment has the next number and begins with the next offset: one name to try, no list.
+    const SegmentName next{place_.next_offset, here_name.number.next()};
+    if (!files_->open(join(folder_, to_file_name(next)), OpenMode::read)) return false;
+  }
   const auto names = list_segment_files(*files_, folder_);
   if (!names) return fail(names.error());
-  if (names->empty() || names->back().number <= segment_->name().number) return false;
+  if (names->empty() || names->back().number <= here_name.number) return false;
   MILLRACE_TRY(refresh());
   std::size_t here = link_now();
   if (here == chain_.size()) {
     // Deleted behind us, or void: the chain goes on at the first segment with a higher number.
     const auto after = std::find_if(chain_.begin(), chain_.end(),
-                                    [&](const Link& link) { return link.name.number > segment_->name().number; });
+                                    [&](const Link& link) { return link.name.number > here_name.number; });
     if (after == chain_.end()) return false;
     if (after == chain_.begin() && after->name.first_offset > place_.next_offset) {
       return fail(ErrorCode::deleted, "the log was deleted up to offset " +
@@ -106,23 +128,20 @@ Result<bool> Reader::advance() {
     return fail(ErrorCode::rolled_back, "offsets from " + std::to_string(common.value()) +
                                             " on were given out again after a crash; forget what came from them");
   }
+  const auto lost = lost_between(here_name, place_, next);
   MILLRACE_TRY(enter(here + 1, false));
+  if (lost && lost->to > wanted_) return report(*lost);
   return true;
 }
 
 Result<std::optional<BatchView>> Reader::next(std::optional<Offset> end) {
   for (;;) {
     if (end && place_.next_offset >= *end) return std::nullopt;
-    // Looking behind a tail reads the rest of the segment: once for each place, and only if nobody told us the end.
-    const bool look_behind = end.has_value() || looked_behind_ != place_.at;
-    auto found = step(*segment_, place_, bound_, look_behind && (end.has_value() || !bound_.end));
+    auto found = step(*segment_, place_, bound_, look_);
     if (!found) return fail(found.error());
-    if (auto* corruption = std::get_if<Corruption>(&*found)) {
-      corruption_ = *corruption;
-      wanted_ = std::max(wanted_, corruption->to);
-      return fail(ErrorCode::corrupt, corruption->message());
-    }
+    if (const auto* corruption = std::get_if<Corruption>(&*found)) return report(*corruption);
     if (const auto* batch = std::get_if<Batch>(&*found)) {
+      if (searched_) look_ = {0, 0};
       const bool behind = batch->kind() == BatchKind::events ? batch->next_offset() <= wanted_
                                                              : Offset(batch->header.first_offset) < wanted_;
       if (behind) continue;
@@ -130,22 +149,38 @@ Result<std::optional<BatchView>> Reader::next(std::optional<Offset> end) {
       wanted_ = batch->next_offset();
       return view_of(*batch);
     }
-    looked_behind_ = place_.at;
-    const auto advanced = advance();
+    const auto advanced = advance(end.has_value() || bound_.end.has_value());
+    ++tail_polls_;
     if (!advanced) return fail(advanced.error());
-    if (!*advanced) return std::nullopt;
+    if (*advanced) continue;
+    searched_ = true;
+    const std::uint64_t from = look_.to >= segment_->size() ? place_.at : std::max(look_.to, place_.at);
+    look_ = {from, from + look_step};
+    return std::nullopt;
   }
 }
 
-Status Reader::jump(bool (*before)(const IndexEntry&, std::uint64_t), std::uint64_t key) {
-  if (!bound_.end) return {};
-  const auto index = read_index(*files_, folder_, segment_->name(), log_id_, *bound_.end);
-  const auto past = std::partition_point(index.begin(), index.end(), [&](const auto& e) { return before(e, key); });
-  if (past == index.begin()) return {};
-  const IndexEntry& entry = *std::prev(past);
-  const auto batch = segment_->batch_at(entry.byte, Check::header);
-  if (!batch) return fail(batch.error());
-  if (*batch) place_ = {entry.byte, Offset(entry.first_offset), (*batch)->header.previous};
+template <class Before>
+Status Reader::jump(const Before& before) {
+  if (bound_.end) {
+    const auto index = read_index(*files_, folder_, segment_->name(), log_id_, *bound_.end);
+    const auto past = std::partition_point(index.begin(), index.end(), before);
+    if (past != index.begin()) {
+      const IndexEntry& entry = *std::prev(past);
+      const auto batch = segment_->batch_at(entry.byte, Check::header);
+      if (!batch) return fail(batch.error());
+      if (*batch) place_ = {entry.byte, Offset(entry.first_offset), (*batch)->header.previous};
+    }
+  }
+  // Headers tell where to stop: bodies before it are not read.
+  while (!bound_.end || place_.at < *bound_.end) {
+    const auto batch = segment_->batch_at(place_.at, Check::header);
+    if (!batch) return fail(batch.error());
+    if (!*batch || (*batch)->header.previous != place_.previous) break;
+    const BatchHeader& header = (*batch)->header;
+    if (!before(IndexEntry{(*batch)->next_offset().value(), header.record_time, 0})) break;
+    place_ = {(*batch)->end(), (*batch)->next_offset(), header.checksum};
+  }
   return {};
 }
 
@@ -159,26 +194,19 @@ Status Reader::seek(Offset offset) {
   // The last segment that begins before it, so that a gap recorded just before the event is seen too.
   std::size_t link = 0;
   while (link + 1 < chain_.size() && chain_[link + 1].name.first_offset < offset) ++link;
+  searched_ = false;
   MILLRACE_TRY(enter(link, true));
   wanted_ = offset;
-  return jump([](const IndexEntry& e, std::uint64_t key) { return e.first_offset < key; }, offset.value());
+  return jump([&](const IndexEntry& e) { return e.first_offset < offset.value(); });
 }
 
 Status Reader::seek_time(WallTime time) {
   MILLRACE_TRY(refresh());
   std::size_t link = 0;
   while (link + 1 < chain_.size() && chain_[link + 1].created < time.ns) ++link;
+  searched_ = false;
   MILLRACE_TRY(enter(link, true));
-  MILLRACE_TRY(
-      jump([](const IndexEntry& e, std::uint64_t key) { return e.record_time < static_cast<std::int64_t>(key); },
-           static_cast<std::uint64_t>(time.ns)));
-  // Headers tell the time: bodies before it are not read.
-  for (;;) {
-    const auto batch = segment_->batch_at(place_.at, Check::header);
-    if (!batch) return fail(batch.error());
-    if (!*batch || (*batch)->header.record_time >= time.ns || (bound_.end && place_.at >= *bound_.end)) break;
-    place_ = {(*batch)->end(), (*batch)->next_offset(), (*batch)->header.checksum};
-  }
+  MILLRACE_TRY(jump([&](const IndexEntry& e) { return e.record_time < time.ns; }));
   wanted_ = place_.next_offset;
   return {};
 }

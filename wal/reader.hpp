@@ -85,7 +85,7 @@ class Reader {
   // nullopt: no more yet; ask again. Errors: corrupt (corruption() says what is lost; the next call goes on behind
   // it), deleted, rolled_back (a later run gave offsets out again that this reader had passed), io_failed.
   // No event at or past `end` begins a batch given; who knows the recorded watermark gives it: then the tail costs
-  // nothing, and a bad batch before it is known to be corrupt.
+  // nothing. Without it a tail costs a look at the next batch, at a few KiB behind it and at one file name.
   [[nodiscard]] Result<std::optional<BatchView>> next(std::optional<Offset> end = std::nullopt);
   [[nodiscard]] const std::optional<Corruption>& corruption() const { return corruption_; }
 
@@ -94,8 +94,12 @@ class Reader {
       : files_(&files), folder_(std::move(folder)), mode_(mode) {}
   [[nodiscard]] Status refresh();  // the chain
   [[nodiscard]] Status enter(std::size_t link, bool from_begin);
-  [[nodiscard]] Result<bool> advance();  // to the segment that continues this one, if there is one
-  [[nodiscard]] Status jump(bool (*before)(const IndexEntry&, std::uint64_t), std::uint64_t key);
+  // To the segment that continues this one, if there is one; `expected`: there should be.
+  [[nodiscard]] Result<bool> advance(bool expected);
+  // Moves to the last batch whose entry is `before`, by the index as far as there is one, then by headers.
+  template <class Before>
+  [[nodiscard]] Status jump(const Before& before);
+  [[nodiscard]] tl::unexpected<Error> report(const Corruption& corruption);
   [[nodiscard]] std::size_t link_now() const;
 
   FileSystem* files_;
@@ -108,7 +112,11 @@ class Reader {
   Place place_;
   Bound bound_;
   Offset wanted_;
-  std::optional<std::uint64_t> looked_behind_;  // the byte at which a tail was found to be only a tail
+  // The search for a proof that a bad batch at the tail was synced: all of the segment at the first tail, then a little
+  // each time.
+  bool searched_ = false;
+  LookBehind look_;
+  std::uint64_t tail_polls_ = 0;
   std::optional<Corruption> corruption_;
 };
 

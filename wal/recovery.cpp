@@ -23,7 +23,7 @@ Place begin_of(const SegmentReader& segment) {
   return {segment.header().header_bytes, segment.name().first_offset, segment.header().checksum};
 }
 
-Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, bool look_behind, Check check) {
+Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, LookBehind look, Check check) {
   if (bound.end && place.at >= *bound.end) return NothingYet{};
   auto batch = segment.batch_at(place.at, check);
   if (!batch) return fail(batch.error());
@@ -31,9 +31,9 @@ Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, bool
     pass(**batch, place);
     return **batch;
   }
-  if (!bound.end) {
-    if (!look_behind) return NothingYet{};
-    const auto proven = segment.proves_synced(place.at);
+  const bool header_lost = place.at == 0;
+  if (!bound.end && !header_lost) {
+    const auto proven = segment.proves_synced(place.at, std::max(look.from, place.at), look.to);
     if (!proven) return fail(proven.error());
     if (!*proven) return NothingYet{};
     // The writer may have written it while we looked.
@@ -44,7 +44,7 @@ Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, bool
       return **batch;
     }
   }
-  Corruption corruption{segment.name(), place.at, 0, place.next_offset, {}};
+  Corruption corruption{segment.name(), place.at, 0, place.next_offset, {}, false};
   const std::uint64_t end = bound.end.value_or(segment.size());
   const auto next = segment.find(place.at + 8, end);
   if (!next) return fail(next.error());
@@ -54,10 +54,17 @@ Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, bool
     place = {corruption.to_byte, corruption.to, (*next)->header.previous};
   } else {
     corruption.to_byte = end;
-    corruption.to = bound.end ? bound.next_offset : place.next_offset;
-    place = {end, corruption.to, 0};
+    corruption.to = bound.end ? std::max(bound.next_offset, place.next_offset) : place.next_offset;
+    place = {std::max<std::uint64_t>(end, 1), corruption.to, 0};  // never 0, not even in an empty file: that is done
   }
   return corruption;
+}
+
+std::optional<Corruption> lost_between(SegmentName segment, const Place& end, const Link& next) {
+  if (end.next_offset >= next.name.first_offset) return std::nullopt;
+  if (next.missing)
+    return Corruption{*next.missing, 0, next.missing_end, end.next_offset, next.name.first_offset, true};
+  return Corruption{segment, end.at, end.at, end.next_offset, next.name.first_offset, false};
 }
 
 PublisherEntry* find_publisher(std::vector<PublisherEntry>& publishers, PublisherId id) {
@@ -100,7 +107,7 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
   if (!chain) return fail(chain.error());
   while (limit && !chain->empty() && chain->back().name.number > limit->segment) chain->pop_back();
   if (chain->empty()) return state;
-  for (const Link& link : *chain) state.chain.push_back(link.name);
+  state.chain = *chain;
 
   // From the newest header that can be read: it has the table of publishers as it then was.
   std::size_t from = chain->size() - 1;
@@ -120,9 +127,10 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
     Bound bound;
     if (!newest) bound = {link.end, (*chain)[i + 1].name.first_offset};
     if (limit && link.name.number == limit->segment) bound = {limit->byte, place.next_offset};
+    const Place begin = place;
     IndexBuilder index;
     for (;;) {
-      const auto next = step(*segment, place, bound, true);
+      const auto next = step(*segment, place, bound);
       if (!next) return fail(next.error());
       if (const auto* corruption = std::get_if<Corruption>(&*next)) {
         state.report.corruptions.push_back(*corruption);
@@ -136,7 +144,10 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
       index.add(batch->header, batch->at);
       MILLRACE_TRY(apply(*batch, state.publishers));
     }
-    if (!newest) continue;
+    if (!newest) {
+      if (auto lost = lost_between(link.name, place, (*chain)[i + 1])) state.report.corruptions.push_back(*lost);
+      continue;
+    }
     state.last = link.name;
     state.end = place;
     state.index = index.entries();
@@ -155,6 +166,7 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
         }
       }
       state.report.torn_bytes = end - place.at;
+      state.empty = segment->header_valid() && place.at == begin.at && state.report.torn_bytes == 0;
     }
   }
   return state;

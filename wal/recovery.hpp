@@ -2,6 +2,7 @@
 // log before it goes on.
 #pragma once
 
+#include <limits>
 #include <string>
 #include <variant>
 #include <vector>
@@ -27,10 +28,19 @@ struct Bound {
   Offset next_offset;                // the successor's first offset; with `end` only
 };
 
+// How far behind a bad batch to look for one that proves it synced: bytes [from, to) of the segment.
+struct LookBehind {
+  std::uint64_t from = 0;
+  std::uint64_t to = std::numeric_limits<std::uint64_t>::max();
+};
+
 // One step; moves `place` behind the batch, or behind the corruption. Without `bound.end` a bad batch is a torn tail
-// unless `look_behind` finds a later one that proves it synced (reads the rest of the segment).
-[[nodiscard]] Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, bool look_behind,
+// unless a later one proves it synced.
+[[nodiscard]] Result<Step> step(SegmentReader& segment, Place& place, const Bound& bound, LookBehind look = {},
                                 Check check = Check::whole);
+
+// Events that are missing between the end of a segment and the one that continues it.
+[[nodiscard]] std::optional<Corruption> lost_between(SegmentName segment, const Place& end, const Link& next);
 
 struct RecoveryReport {
   std::uint64_t torn_bytes = 0;  // from the end of the last whole batch to the end of what looks written
@@ -44,10 +54,11 @@ struct LogState {
   SegmentName last;          // the newest segment that counts
   SegmentNumber number_max;  // of any file there is, void ones too
   Place end;                 // in `last`
+  bool empty = false;        // `last` holds no batch, and nothing that could have been one
   std::int64_t record_time = 0;
   std::vector<PublisherEntry> publishers;
-  std::vector<IndexEntry> index;   // of `last`
-  std::vector<SegmentName> chain;  // all that count, oldest first
+  std::vector<IndexEntry> index;  // of `last`
+  std::vector<Link> chain;        // all that count, oldest first
   RecoveryReport report;
 };
 

@@ -105,16 +105,19 @@ Result<SegmentReader> SegmentReader::open(FileSystem& files, const std::string& 
     if (!mapping) return fail(mapping.error());
     reader.mapping_ = std::move(*mapping);
   }
-  MILLRACE_TRY(reader.load_header());
+  const auto ours = reader.load_header();
+  if (!ours) return fail(ours.error());
+  // Recycled between open and lock; a file that still stands under this name has lost its header.
+  if (!*ours && !files.open(path, OpenMode::read)) return gone();
   return reader;
 }
 
-Status SegmentReader::load_header() {
+Result<bool> SegmentReader::load_header() {
   auto bytes = view(0, sizeof(SegmentHeader), true);
   if (!bytes) return fail(bytes.error());
-  if (bytes->size() < sizeof(SegmentHeader)) return {};
+  if (bytes->size() < sizeof(SegmentHeader)) return true;
   header_ = load<SegmentHeader>(bytes->data());
-  if (header_.magic != segment_magic) return {};
+  if (header_.magic != segment_magic) return true;
   if (header_.version != format_version) {
     return fail(ErrorCode::unsupported, "segment " + to_file_name(name_) + " has format version " +
                                             std::to_string(header_.version) + ", this build reads version " +
@@ -122,14 +125,15 @@ Status SegmentReader::load_header() {
   }
   const std::size_t needed = sizeof(SegmentHeader) + header_.publisher_count * sizeof(PublisherRecord);
   if (header_.header_bytes > header_bytes_max || header_.header_bytes % header_alignment != 0 ||
-      header_.header_bytes < needed || header_.reserved != 0 || header_.segment != name_.number.value() ||
-      header_.first_offset != name_.first_offset.value()) {
-    return {};
+      header_.header_bytes < needed || header_.reserved != 0) {
+    return true;
   }
   bytes = view(0, header_.header_bytes, true);
   if (!bytes) return fail(bytes.error());
-  if (bytes->size() < header_.header_bytes || checksum_of(bytes->subspan(checksummed_from)) != header_.checksum)
-    return {};
+  if (bytes->size() < header_.header_bytes || checksum_of(bytes->subspan(checksummed_from)) != header_.checksum) {
+    return true;
+  }
+  if (header_.segment != name_.number.value() || header_.first_offset != name_.first_offset.value()) return false;
   for (std::uint32_t i = 0; i < header_.publisher_count; ++i) {
     auto entry =
         from_record(load<PublisherRecord>(bytes->data() + sizeof(SegmentHeader) + i * sizeof(PublisherRecord)));
@@ -137,7 +141,7 @@ Status SegmentReader::load_header() {
     publishers_.push_back(std::move(*entry));
   }
   header_valid_ = true;
-  return {};
+  return true;
 }
 
 Result<Bytes> SegmentReader::view(std::uint64_t at, std::size_t size, bool fresh) {
@@ -209,9 +213,9 @@ Result<std::optional<Batch>> SegmentReader::find(std::uint64_t from, std::uint64
   return std::nullopt;
 }
 
-Result<bool> SegmentReader::proves_synced(std::uint64_t byte) {
-  for (std::uint64_t at = byte;;) {
-    const auto batch = find(at, size_);
+Result<bool> SegmentReader::proves_synced(std::uint64_t byte, std::uint64_t from, std::uint64_t to) {
+  for (std::uint64_t at = from;;) {
+    const auto batch = find(at, to);
     if (!batch) return fail(batch.error());
     if (!*batch) return false;
     if ((*batch)->header.synced_through > byte) return true;
@@ -223,45 +227,43 @@ Result<std::vector<Link>> list_chain(FileSystem& files, const std::string& folde
   auto names = list_segment_files(files, folder);
   if (!names) return fail(names.error());
   std::vector<Link> chain;
-  std::optional<SegmentNumber> wanted;  // by the header of its successor
-  std::optional<std::uint64_t> end;
+  bool named = false;  // false behind a header that is bad: then the next older one continues
+  SegmentHeader successor{};
   for (auto name = names->rbegin(); name != names->rend(); ++name) {
-    if (wanted && name->number > *wanted) continue;  // void
-    if (wanted && name->number < *wanted) break;     // what came before was deleted
+    if (named && name->number.value() > successor.previous_segment) continue;  // void
     auto segment = SegmentReader::open(files, folder, *name, ReadMode::pread);
     if (!segment) {
-      if (segment.error().code == ErrorCode::deleted) break;
+      if (segment.error().code == ErrorCode::deleted && !chain.empty()) break;  // so are all before it
       return fail(segment.error());
     }
-    if (!segment->header_valid() && !wanted) {
-      // The newest, half made: void, unless something in it was synced.
-      const auto proven = segment->proves_synced(0);
-      if (!proven) return fail(proven.error());
-      if (!*proven) continue;
-    }
     const SegmentHeader& header = segment->header();
-    chain.push_back({*name, segment->header_valid(), wanted == name->number ? end : std::nullopt, header.created,
-                     Run(header.run), LogId{header.log_id}});
-    if (!segment->header_valid()) {
-      const auto older = std::next(name);
-      if (older == names->rend()) break;
-      wanted = older->number;
-      end = std::nullopt;
-      chain.back().created = 0;
-      continue;
+    Link link{*name, segment->header_valid(), {}, {}, 0, 0, Run(0), {}};
+    if (named && name->number.value() == successor.previous_segment) {
+      link.end = successor.previous_end;
+    } else if (named) {
+      chain.back().missing = {Offset(successor.previous_first_offset), SegmentNumber(successor.previous_segment)};
+      chain.back().missing_end = successor.previous_end;
     }
-    if (header.previous_segment == 0) break;
-    wanted = SegmentNumber(header.previous_segment);
-    end = header.previous_end;
+    named = link.header_valid;
+    if (link.header_valid) {
+      link.created = header.created;
+      link.run = Run(header.run);
+      link.log_id = LogId{header.log_id};
+      successor = header;
+    }
+    chain.push_back(link);
+    if (named && successor.previous_segment == 0) break;
   }
   std::reverse(chain.begin(), chain.end());
   return chain;
 }
 
 std::string Corruption::message() const {
-  return "segment " + to_file_name(segment) + " is corrupt from byte " + std::to_string(from_byte) + " to " +
-         std::to_string(to_byte) + ": events from offset " + std::to_string(from.value()) + " to before " +
-         std::to_string(to.value()) + " are lost; restore the file from a copy";
+  return "segment " + to_file_name(segment) +
+         (missing ? " is missing"
+                  : " is corrupt from byte " + std::to_string(from_byte) + " to " + std::to_string(to_byte)) +
+         ": events from offset " + std::to_string(from.value()) + " to before " + std::to_string(to.value()) +
+         " are lost; restore the file from a copy";
 }
 
 }  // namespace millrace::wal

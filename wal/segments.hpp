@@ -56,7 +56,8 @@ enum class Check { header, whole };
 class SegmentReader {
  public:
   // Errors: deleted (gone, or recycled while it was being opened), unsupported (another version), io_failed.
-  // A header that is bad is no error: header_valid() says so, and batches are found by find().
+  // A bad header is corruption (a file gets its name after its header was synced), but no error here: header_valid()
+  // says so, and batches are found by find().
   [[nodiscard]] static Result<SegmentReader> open(FileSystem& files, const std::string& folder, SegmentName name,
                                                   ReadMode mode);
 
@@ -71,12 +72,12 @@ class SegmentReader {
   [[nodiscard]] Result<std::optional<Batch>> batch_at(std::uint64_t at, Check check = Check::whole);
   // The first whole batch at or behind `from` and before `end`.
   [[nodiscard]] Result<std::optional<Batch>> find(std::uint64_t from, std::uint64_t end);
-  // Whether a whole batch behind `byte` says that `byte` was synced.
-  [[nodiscard]] Result<bool> proves_synced(std::uint64_t byte);
+  // Whether a whole batch that begins in [from, to) says that `byte` was synced.
+  [[nodiscard]] Result<bool> proves_synced(std::uint64_t byte, std::uint64_t from, std::uint64_t to);
 
  private:
   [[nodiscard]] Result<Bytes> view(std::uint64_t at, std::size_t size, bool fresh);  // shorter at the file's end
-  [[nodiscard]] Status load_header();
+  [[nodiscard]] Result<bool> load_header();  // false: it is the valid header of another segment
 
   SegmentName name_;
   std::unique_ptr<File> file_;
@@ -91,24 +92,30 @@ class SegmentReader {
 };
 
 // The segments that count, oldest first. The newest names the one it continues, and so on: files that no header
-// names are void (a failed writer's, a half-made one) and are never read.
+// names are void (a failed writer's, one that recorded nothing) and are never read.
 struct Link {
   SegmentName name;
   bool header_valid = true;
   std::optional<std::uint64_t> end;  // byte at which the segment ends, as its successor says; none for the newest
+  // The segment that this one continues, if it is not there although older ones are: segments are deleted oldest first,
+  // so it was lost. And the byte at which it ended.
+  std::optional<SegmentName> missing;
+  std::uint64_t missing_end = 0;
   std::int64_t created = 0;
   Run run;
   LogId log_id;
 };
 [[nodiscard]] Result<std::vector<Link>> list_chain(FileSystem& files, const std::string& folder);
 
-// Bytes that prove to have been synced and are bad. Events `from`..`to` (excluded) are lost; equal if there were none.
+// Bytes that prove to have been synced and are bad or gone. Events `from`..`to` (excluded) are lost; equal if there
+// were none.
 struct Corruption {
   SegmentName segment;
   std::uint64_t from_byte = 0;
   std::uint64_t to_byte = 0;
   Offset from;
   Offset to;
+  bool missing = false;  // the whole file is
   [[nodiscard]] std::string message() const;
 };
 

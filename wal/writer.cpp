@@ -12,21 +12,23 @@ constexpr const char* lock_name = "lock";
 constexpr const char* prepared_name = "prepared";
 constexpr std::uint64_t prepare_step = 4 << 20;
 
+std::uint64_t header_size(std::size_t publishers) {
+  const std::uint64_t needed = sizeof(SegmentHeader) + publishers * sizeof(PublisherRecord);
+  return (needed + header_alignment - 1) / header_alignment * header_alignment;
+}
+
 }  // namespace
 
 Status SyncTicket::run() const {
   if (!file_) return {};
-  MILLRACE_TRY(file_->sync());
-  if (!folder_.empty()) MILLRACE_TRY(files_->sync_folder(folder_));
-  return {};
+  return file_->sync();
 }
 
 Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const WriterOptions& options, WallTime now) {
   if (options.segment_size < 4 * header_alignment || options.segment_size % header_alignment != 0) {
     return fail(ErrorCode::invalid_argument, "segment_size must be a multiple of 4096 and at least 16384");
   }
-  MILLRACE_TRY(files.make_folder(folder));
-  MILLRACE_TRY(files.sync_folder(parent_of(folder)));
+  MILLRACE_TRY(make_folders(files, folder));
   Writer writer(files, folder, options);
   auto lock = files.create(join(folder, lock_name));
   if (!lock) return fail(lock.error());
@@ -38,6 +40,11 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
   writer.lock_ = std::move(*lock);
   auto state = recover(files, folder);
   if (!state) return fail(state.error());
+  if (state->log_id.is_nil() && !state->chain.empty()) {
+    return fail(ErrorCode::corrupt, "no header and no batch can be read in the log " + folder + ", from " +
+                                        to_file_name(state->chain.front().name) +
+                                        " on; restore it from a copy, or move it away to begin a new one");
+  }
   if (state->log_id.is_nil()) state->log_id = options.log_id.value_or(LogId{random_uuid_bytes()});
   MILLRACE_TRY(writer.start(*state, state->run.next(), now));
   return writer;
@@ -48,59 +55,100 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   run_ = run;
   publishers_ = state.publishers;
   recovered_ = state.report;
-  sealed_ = state.chain;
+  sealed_.clear();
+  for (const Link& link : state.chain) sealed_.push_back(link.name);
   number_max_ = std::max(number_max_, state.number_max);
   next_offset_ = state.end.next_offset;
   record_time_ = std::max(record_time_, state.record_time);
 
   SegmentHeader previous{};
-  if (!state.chain.empty()) {
-    // All up to its end counts from now on, so it must be on the disk before the header that says so.
-    auto last = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
+  if (!sealed_.empty()) {
+    auto last = SegmentReader::open(*files_, folder_, state.last, ReadMode::pread);
     if (!last) return fail(last.error());
-    MILLRACE_TRY((*last)->sync());
-    previous.previous_segment = state.last.number.value();
-    previous.previous_first_offset = state.last.first_offset.value();
-    previous.previous_end = state.end.at;
-    previous.previous_checksum = state.end.previous;
-    (void)write_index(*files_, folder_, state.last, log_id_, state.end.at, state.index);
+    if (state.empty) {
+      // A start that recorded nothing leaves nothing behind: the new segment takes its place in the chain.
+      previous = last->header();
+      sealed_.pop_back();
+    } else {
+      previous.previous_segment = state.last.number.value();
+      previous.previous_first_offset = state.last.first_offset.value();
+      previous.previous_end = state.end.at;
+      previous.previous_checksum = state.end.previous;
+      // All up to its end counts from now on, so it must be on the disk before the header that says so.
+      MILLRACE_TRY(last->file().sync());
+      (void)write_index(*files_, folder_, state.last, log_id_, state.end.at, state.index);
+    }
   }
   MILLRACE_TRY(begin_segment(now, previous));
-  folder_dirty_ = false;
-  MILLRACE_TRY(file_->sync());
-  MILLRACE_TRY(files_->sync_folder(folder_));
-  synced_ = {name_.number, place_.at};
   synced_end_ = next_offset_;
 
-  // Files that the new chain does not name: a failed writer's last segment, a half-made one.
+  if (!state.empty && !state.chain.empty()) {
+    auto last = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
+    if (last) (void)(*last)->discard(state.end.at);
+  }
+  rebuild_indexes(state.chain);
+  return clear_void_files();
+}
+
+// What the chain does not name: a segment that recorded nothing, or that a failed writer could not finish. Neither has
+// a batch; a file that has one is kept under another name, whatever the chain says.
+Status Writer::clear_void_files() {
   const auto names = list_segment_files(*files_, folder_);
   if (!names) return fail(names.error());
   for (const SegmentName name : *names) {
     if (name == name_ || std::find(sealed_.begin(), sealed_.end(), name) != sealed_.end()) continue;
-    if (sealed_.empty() || name.number > sealed_.front().number) MILLRACE_TRY(files_->unlink(path(to_file_name(name))));
+    const std::string file = path(to_file_name(name));
+    auto segment = SegmentReader::open(*files_, folder_, name, ReadMode::pread);
+    if (!segment) {
+      if (segment.error().code == ErrorCode::deleted) continue;
+      return fail(segment.error());
+    }
+    const auto batch = segment->find(0, segment->size());
+    if (!batch) return fail(batch.error());
+    if (segment->header_valid() && !*batch) {
+      (void)files_->unlink(path(to_index_name(name)));
+      MILLRACE_TRY(files_->unlink(file));
+    } else {
+      MILLRACE_TRY(files_->rename(file, file + ".bad"));
+    }
   }
   return {};
 }
 
-// `previous` carries the fields that name the previous segment. On an error nothing has changed, but for no_space
-// after which a file without a valid header may lie there.
+void Writer::rebuild_indexes(const std::vector<Link>& chain) {
+  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+    const Link& link = chain[i];
+    if (!link.end || !link.header_valid || !read_index(*files_, folder_, link.name, log_id_, *link.end).empty()) {
+      continue;
+    }
+    auto segment = SegmentReader::open(*files_, folder_, link.name, ReadMode::pread);
+    if (!segment) continue;
+    const auto entries = build_index(*segment, {link.end, chain[i + 1].name.first_offset});
+    if (entries) (void)write_index(*files_, folder_, link.name, log_id_, *link.end, *entries);
+  }
+}
+
+// `previous` carries the fields that name the previous segment. The file gets its name once its header is on the disk,
+// and no batch before that name is: so a named file without a valid header is corrupt, never half made. On an error
+// before the rename nothing has changed; a later one poisons.
 Status Writer::begin_segment(WallTime now, const SegmentHeader& previous) {
-  auto file = take_file();
-  if (!file) return fail(file.error());
+  MILLRACE_TRY(make_prepared());
   const SegmentName name{next_offset_, number_max_.next()};
-  SegmentHeader header = previous;
+  const std::int64_t created = std::max(record_time_, now.ns);
+  SegmentHeader header{};
+  header.previous_segment = previous.previous_segment;
+  header.previous_first_offset = previous.previous_first_offset;
+  header.previous_end = previous.previous_end;
+  header.previous_checksum = previous.previous_checksum;
   header.magic = segment_magic;
   header.version = format_version;
   header.log_id = log_id_.bytes;
   header.run = run_.value();
   header.segment = name.number.value();
   header.first_offset = name.first_offset.value();
-  record_time_ = std::max(record_time_, now.ns);
-  header.created = record_time_;
+  header.created = created;
   header.publisher_count = static_cast<std::uint32_t>(publishers_.size());
-  const std::uint64_t needed = sizeof header + publishers_.size() * sizeof(PublisherRecord);
-  header.header_bytes =
-      static_cast<std::uint32_t>((needed + header_alignment - 1) / header_alignment * header_alignment);
+  header.header_bytes = static_cast<std::uint32_t>(header_size(publishers_.size()));
   std::vector<std::byte> bytes(header.header_bytes);
   for (std::size_t i = 0; i < publishers_.size(); ++i) {
     const PublisherRecord record = to_record(publishers_[i]);
@@ -110,59 +158,56 @@ Status Writer::begin_segment(WallTime now, const SegmentHeader& previous) {
   header.checksum = checksum_of(Bytes(bytes).subspan(checksummed_from));
   std::memcpy(bytes.data(), &header, sizeof header);
 
-  number_max_ = name.number;
-  // The header first: a file of that name never shows another segment's header.
-  MILLRACE_TRY(write_all(**file, bytes, {}, 0));
+  MILLRACE_TRY(write_all(*prepared_.file, bytes, {}, 0));
+  MILLRACE_TRY(prepared_.file->sync());
+  // Readers may have it as soon as it has its name.
+  prepared_.file->unlock();
   MILLRACE_TRY(files_->rename(path(prepared_name), path(to_file_name(name))));
-  (*file)->unlock();
-  file_ = *file;
+  number_max_ = name.number;
+  file_ = std::exchange(prepared_, {}).file;
+  if (const Status synced = files_->sync_folder(folder_); !synced) return poison(synced.error());
+  record_time_ = created;
   name_ = name;
   place_ = {header.header_bytes, next_offset_, header.checksum};
+  synced_ = {name.number, place_.at};
   index_.restart();
-  folder_dirty_ = true;
   return {};
 }
 
-// The prepared file, or one made now: its space reserved, its blocks not yet written.
-Result<std::shared_ptr<File>> Writer::take_file() {
-  if (prepared_.file) return std::exchange(prepared_, {}).file;
+// Makes sure that there is a prepared file, if need be one whose space is reserved but its blocks not yet written.
+Status Writer::make_prepared() {
+  if (prepared_.file) return {};
+  (void)files_->unlink(path(prepared_name));  // one from an earlier life; never emptied, somebody may have it open
   auto file = files_->create(path(prepared_name));
   if (!file) return fail(file.error());
   if (const auto reserved = (*file)->allocate(options_.segment_size); !reserved) {
     (void)files_->unlink(path(prepared_name));
     return fail(reserved.error());
   }
-  return std::shared_ptr<File>(std::move(*file));
+  prepared_ = {std::move(*file), 0};
+  return {};
 }
 
 Result<bool> Writer::prepare_next_segment() {
   if (failure_) return fail(*failure_);
   if (!prepared_.file) {
-    auto file = take_file();
-    if (!file) return fail(file.error());
-    prepared_.file = std::move(*file);
+    MILLRACE_TRY(make_prepared());
     return true;
   }
-  if (prepared_.ready) return false;
-  if (prepared_.written < options_.segment_size) {
-    // Blocks that were written before take a later write two to three times as fast.
-    static const std::vector<std::byte> zeros(prepare_step);
-    const std::uint64_t size = std::min(prepare_step, options_.segment_size - prepared_.written);
-    MILLRACE_TRY(write_all(*prepared_.file, Bytes(zeros).first(size), {}, prepared_.written));
-    prepared_.written += size;
-    return true;
-  }
+  if (prepared_.written == options_.segment_size) return false;
+  // Blocks that were written before take a later write two to three times as fast.
+  static const std::vector<std::byte> zeros(prepare_step);
+  const std::uint64_t size = std::min(prepare_step, options_.segment_size - prepared_.written);
+  MILLRACE_TRY(write_all(*prepared_.file, Bytes(zeros).first(size), {}, prepared_.written));
   MILLRACE_TRY(prepared_.file->sync());
-  prepared_.ready = true;
-  return false;
+  prepared_.written += size;
+  return prepared_.written < options_.segment_size;
 }
 
 Status Writer::roll(WallTime now) {
   // A later segment proves that this one was synced, so it must be.
-  if (!prepared_.file) {
-    auto file = take_file();  // no space is found out before anything changes
-    if (!file) return file.error().code == ErrorCode::no_space ? fail(file.error()) : poison(file.error());
-    prepared_.file = std::move(*file);
+  if (const Status made = make_prepared(); !made) {  // no space is found out before anything changes
+    return made.error().code == ErrorCode::no_space ? made : poison(made.error());
   }
   const SyncTicket ticket = begin_sync();
   const Status synced = ticket.run();
@@ -175,9 +220,10 @@ Status Writer::roll(WallTime now) {
   previous.previous_end = place_.at;
   previous.previous_checksum = place_.previous;
   const SegmentName old = name_;
-  if (const auto begun = begin_segment(now, previous); !begun) return poison(begun.error());
+  if (const Status begun = begin_segment(now, previous); !begun) {
+    return begun.error().code == ErrorCode::no_space ? begun : poison(begun.error());
+  }
   sealed_.push_back(old);
-  // synced_ stays in the old segment: the new one's header is not on the disk yet.
   return {};
 }
 
@@ -189,10 +235,7 @@ tl::unexpected<Error> Writer::poison(const Error& error) {
 Status Writer::make_room(std::uint64_t bytes, WallTime now) {
   if (failure_) return fail(*failure_);
   if (place_.at + bytes <= options_.segment_size) return {};
-  const std::uint64_t header =
-      (sizeof(SegmentHeader) + publishers_.size() * sizeof(PublisherRecord) + header_alignment - 1) / header_alignment *
-      header_alignment;
-  if (header + bytes > options_.segment_size) {
+  if (header_size(publishers_.size()) + bytes > options_.segment_size) {
     return fail(ErrorCode::too_large, "a batch of " + std::to_string(bytes) + " bytes does not fit a segment of " +
                                           std::to_string(options_.segment_size) + "; raise segment_size");
   }
@@ -210,7 +253,7 @@ Status Writer::write(BatchHeader header, Bytes body, WallTime now) {
   header.first_offset = next_offset_.value();
   header.record_time = std::max(record_time_, now.ns);
   header.previous = place_.previous;
-  header.synced_through = synced_.segment == name_.number ? synced_.byte : 0;
+  header.synced_through = synced_.byte;
   header.bytes = static_cast<std::uint32_t>(body.size());
   header.body_checksum = checksum_of(body);
   const Bytes head = std::as_bytes(std::span(&header, 1));
@@ -284,7 +327,7 @@ Status Writer::append_gap(PublisherId publisher, Sequence from, Sequence to, std
 }
 
 bool Writer::sync_due(MonotonicTime now, bool somebody_waits) {
-  if (failure_ || (synced_.segment == name_.number && synced_.byte == place_.at)) {
+  if (failure_ || synced_.byte == place_.at) {
     unsynced_since_.reset();
     return false;
   }
@@ -302,9 +345,7 @@ bool Writer::sync_due(MonotonicTime now, bool somebody_waits) {
 
 SyncTicket Writer::begin_sync() {
   SyncTicket ticket;
-  ticket.files_ = files_;
   ticket.file_ = file_;
-  if (folder_dirty_) ticket.folder_ = folder_;
   ticket.segment_ = name_.number;
   ticket.bytes_ = place_.at;
   ticket.end_ = next_offset_;
@@ -320,12 +361,10 @@ void Writer::complete_sync(const SyncTicket& ticket, const Status& result) {
     return;
   }
   // A failure meanwhile closed the segment, but what this sync covered is on the disk all the same.
-  const bool ahead =
-      ticket.segment_ > synced_.segment || (ticket.segment_ == synced_.segment && ticket.bytes_ > synced_.byte);
-  if (!ahead) return;
-  synced_ = {ticket.segment_, ticket.bytes_};
-  synced_end_ = std::max(synced_end_, ticket.end_);
-  if (ticket.segment_ == name_.number && !ticket.folder_.empty()) folder_dirty_ = false;
+  // One from before the roll tells nothing new: the roll synced all of that segment.
+  if (ticket.segment_ != synced_.segment || ticket.bytes_ <= synced_.byte) return;
+  synced_.byte = ticket.bytes_;
+  synced_end_ = ticket.end_;
 }
 
 Status Writer::sync() {
@@ -360,30 +399,33 @@ Status Writer::reopen_after_failure(WallTime now) {
 Result<std::size_t> Writer::retain(std::uint64_t bytes_max) {
   const std::uint64_t kept_max = std::max<std::uint64_t>(bytes_max / options_.segment_size, 1) - 1;
   std::size_t deleted = 0;
-  // The segment that holds the last synced byte stays: the chain hangs on it.
-  while (sealed_.size() > kept_max && sealed_.front().number < synced_.segment) {
+  while (sealed_.size() > kept_max) {
     const SegmentName name = sealed_.front();
     const std::string file_path = path(to_file_name(name));
     (void)files_->unlink(path(to_index_name(name)));
-    bool recycled = false;
-    if (options_.recycle && !prepared_.file) {
-      auto file = files_->open(file_path, OpenMode::read_write);
-      const auto size = file ? (*file)->size() : Result<std::uint64_t>(0);
-      // Readers hold a shared lock; one that comes later finds the exclusive one, or another header.
-      if (file && size && *size == options_.segment_size) {
-        const auto locked = (*file)->try_lock(LockMode::exclusive);
-        if (locked && *locked && files_->rename(file_path, path(prepared_name))) {
-          prepared_ = {std::move(*file), options_.segment_size, true};
-          recycled = true;
-        }
-      }
-    }
-    if (!recycled) MILLRACE_TRY(files_->unlink(file_path));
+    if (!recycle(file_path)) MILLRACE_TRY(files_->unlink(file_path));
+    // One after the other also after a crash: a hole in the chain means that a segment was lost.
+    MILLRACE_TRY(files_->sync_folder(folder_));
     sealed_.erase(sealed_.begin());
     ++deleted;
   }
-  if (deleted > 0) MILLRACE_TRY(files_->sync_folder(folder_));
   return deleted;
+}
+
+// True: the file is the prepared one now.
+bool Writer::recycle(const std::string& file_path) {
+  if (!options_.recycle || prepared_.file) return false;
+  auto file = files_->open(file_path, OpenMode::read_write);
+  if (!file) return false;
+  const auto size = (*file)->size();
+  if (!size || *size != options_.segment_size) return false;
+  // Readers hold a shared lock; one that comes later finds the exclusive one, or another header.
+  const auto locked = (*file)->try_lock(LockMode::exclusive);
+  // What was given back when it was sealed is reserved again.
+  if (!locked || !*locked || !(*file)->allocate(options_.segment_size)) return false;
+  if (!files_->rename(file_path, path(prepared_name))) return false;
+  prepared_ = {std::move(*file), options_.segment_size};
+  return true;
 }
 
 }  // namespace millrace::wal

@@ -51,9 +51,7 @@ class SyncTicket {
 
  private:
   friend class Writer;
-  FileSystem* files_ = nullptr;
   std::shared_ptr<File> file_;
-  std::string folder_;  // empty: needs no sync
   SegmentNumber segment_;
   std::uint64_t bytes_ = 0;
   Offset end_;
@@ -63,7 +61,8 @@ class SyncTicket {
 class Writer {
  public:
   // `files` outlives the Writer. Makes the folder if need be, recovers the tail, begins run + 1 in a new segment that
-  // is durable when this returns. Errors: in_use, unsupported (another version), no_space, io_failed.
+  // is durable when this returns; the one before gives back the space that it did not need. recovered() says what is
+  // lost. Errors: in_use, unsupported (another version), corrupt (nothing in the log can be read), no_space, io_failed.
   [[nodiscard]] static Result<Writer> open(FileSystem& files, const std::string& folder, const WriterOptions& options,
                                            WallTime now);
 
@@ -71,9 +70,7 @@ class Writer {
   [[nodiscard]] Run run() const { return run_; }
   [[nodiscard]] Offset next_offset() const { return next_offset_; }
   [[nodiscard]] Offset synced_end() const { return synced_end_; }  // first offset that is not synced
-  [[nodiscard]] std::uint64_t unsynced_bytes() const {
-    return synced_.segment == name_.number ? place_.at - synced_.byte : place_.at;
-  }
+  [[nodiscard]] std::uint64_t unsynced_bytes() const { return place_.at - synced_.byte; }
   [[nodiscard]] const std::vector<PublisherEntry>& publishers() const { return publishers_; }
   [[nodiscard]] const RecoveryReport& recovered() const { return recovered_; }
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
@@ -106,7 +103,6 @@ class Writer {
   struct Prepared {
     std::shared_ptr<File> file;
     std::uint64_t written = 0;  // of the blocks that are to be written before
-    bool ready = false;
   };
 
   Writer(FileSystem& files, std::string folder, const WriterOptions& options)
@@ -114,7 +110,10 @@ class Writer {
 
   [[nodiscard]] Status start(const LogState& state, Run run, WallTime now);
   [[nodiscard]] Status begin_segment(WallTime now, const SegmentHeader& previous);
-  [[nodiscard]] Result<std::shared_ptr<File>> take_file();
+  [[nodiscard]] Status make_prepared();
+  [[nodiscard]] Status clear_void_files();
+  void rebuild_indexes(const std::vector<Link>& chain);
+  [[nodiscard]] bool recycle(const std::string& file_path);
   [[nodiscard]] Status roll(WallTime now);
   [[nodiscard]] Status write(BatchHeader header, Bytes body, WallTime now);
   [[nodiscard]] Status make_room(std::uint64_t bytes, WallTime now);
@@ -138,9 +137,8 @@ class Writer {
   IndexBuilder index_;
   Offset next_offset_;
   std::int64_t record_time_ = 0;
-  bool folder_dirty_ = false;
 
-  KnownEnd synced_{};  // in the segment that holds the last synced byte
+  KnownEnd synced_{};  // in the open segment
   Offset synced_end_;
   std::optional<MonotonicTime> unsynced_since_;
   std::uint64_t life_ = 0;  // up by one at each reopen
