@@ -1,0 +1,119 @@
+// Proves the command line as its users have it: the built program against a real core. What is published comes back
+// from tail, status, dump and verify, equal; and the exit statuses are those that --help names.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "bus/daemon/test/processes.hpp"
+
+namespace millrace::cli {
+namespace {
+
+using millrace::testing::Process;
+using millrace::testing::program;
+using millrace::testing::TestCore;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+struct Ran {
+  int status = -1;
+  std::vector<std::string> lines;
+  std::string errors;
+};
+
+Ran finish(Process process) {
+  Ran ran;
+  while (auto line = process.line()) ran.lines.push_back(*line);
+  ran.status = process.wait().value_or(-1);
+  ran.errors = process.errors();
+  return ran;
+}
+
+// `command`: words for a shell, where $M is the program and $MILLRACE_SOCKET the core's.
+Process shell(const TestCore& core, const std::string& command) {
+  return Process({"/bin/bash", "-o", "pipefail", "-c",
+                  "export MILLRACE_SOCKET=" + core.socket() + " M=" + program("millrace") + "\n" + command});
+}
+Ran run(const TestCore& core, const std::string& command) {
+  return finish(shell(core, command));
+}
+
+constexpr const char* thousand =
+    "for i in $(seq 1000); do echo '{\"trade_id\":\"T-'$i'\",\"instrument\":\"MILL\",\"quantity\":\"'$i'\"}'; done";
+
+TEST(CommandLine, PublishesAThousandLinesAndReadsTheSameBackEveryWay) {
+  TestCore core;
+  const Ran published = run(core, std::string(thousand) + " | $M publish trade_events --name cli --wait synced");
+  ASSERT_EQ(published.status, 0) << published.errors;
+  EXPECT_THAT(published.errors, HasSubstr("published 1000 events, last sequence 1000"));
+
+  const Ran tail = run(core, "$M tail trade_events --from earliest --limit 1000");
+  ASSERT_EQ(tail.status, 0) << tail.errors;
+  ASSERT_EQ(tail.lines.size(), 1000u);
+  EXPECT_THAT(tail.lines[0], StartsWith("{\"offset\":0,\"sequence\":1,\"publisher\":1,\"epoch\":1,"));
+  EXPECT_THAT(tail.lines[999], HasSubstr("\"trade_id\":\"T-1000\""));
+  EXPECT_EQ(run(core, "$M tail trade_events --from earliest --level synced --no-follow").lines, tail.lines);
+
+  const Ran status = run(core, "$M status --json");
+  EXPECT_EQ(status.status, 0) << status.errors;
+  ASSERT_EQ(status.lines.size(), 1u);
+  EXPECT_THAT(status.lines[0], HasSubstr("\"recorded_end\":1000,\"synced_end\":1000"));
+  EXPECT_THAT(run(core, "$M status").lines[0], StartsWith("core       healthy, pid "));
+
+  EXPECT_EQ(core.stop(), 0);
+  const Ran verify = run(core, "$M wal verify " + core.log_folder("trade_events"));
+  EXPECT_EQ(verify.status, 0) << verify.errors;
+  ASSERT_EQ(verify.lines.size(), 1u);
+  EXPECT_THAT(verify.lines[0], HasSubstr(": ok: offsets 0 to 1000, 1000 events"));
+  const Ran dump = run(core, "$M wal dump trade_events --config " + core.config_file());
+  EXPECT_EQ(dump.status, 0) << dump.errors;
+  EXPECT_EQ(dump.lines, tail.lines);
+}
+
+TEST(CommandLine, TailsLiveUntilCtrlC) {
+  TestCore core;
+  Process tail({program("millrace"), "tail", "trade_events", "--level", "live", "--socket", core.socket()});
+  std::optional<std::string> line;
+  // Live begins at now, which is when its subscription is there.
+  ASSERT_TRUE(millrace::testing::eventually([&] {
+    EXPECT_EQ(run(core, "echo '{\"trade_id\":\"T\"}' | $M publish trade_events").status, 0);
+    line = tail.line(std::chrono::seconds(1));
+    return line.has_value();
+  }));
+  EXPECT_THAT(*line, StartsWith("{\"offset\":null,"));
+  tail.signal(SIGINT);
+  EXPECT_EQ(tail.wait(), 130);
+}
+
+TEST(CommandLine, EndsQuietlyBehindHead) {
+  TestCore core;
+  ASSERT_EQ(run(core, std::string(thousand) + " | $M publish trade_events").status, 0);
+  const Ran head = run(core, "$M tail trade_events --from earliest | head -n 2");
+  EXPECT_EQ(head.status, 0) << head.errors;
+  EXPECT_EQ(head.lines.size(), 2u);
+  EXPECT_EQ(head.errors, "");
+}
+
+TEST(CommandLine, SaysWhatIsWrongAndExitsAccordingly) {
+  TestCore core;
+  const Ran topic = run(core, "$M tail nothing");
+  EXPECT_EQ(topic.status, 2);
+  EXPECT_THAT(topic.errors, HasSubstr("no topic 'nothing'"));
+  const Ran line = run(core, "echo '{\"colour\":1}' | $M publish trade_events");
+  EXPECT_EQ(line.status, 2);
+  EXPECT_THAT(line.errors, HasSubstr("line 1: "));
+  EXPECT_EQ(run(core, "$M tail trade_events --level live --no-follow").status, 2);
+  EXPECT_EQ(run(core, "$M tail trade_events --filter colour=red").status, 2);
+  EXPECT_EQ(run(core, "$M frobnicate").status, 2);
+  EXPECT_EQ(run(core, "$M doctor --config " + core.config_file()).status, 0);
+  core.kill();
+  EXPECT_EQ(run(core, "$M status --timeout 0.2").status, 3);
+  const Ran doctor = run(core, "$M doctor --config " + core.config_file());
+  EXPECT_THAT(::testing::PrintToString(doctor.lines), HasSubstr("died"));
+}
+
+}  // namespace
+}  // namespace millrace::cli
