@@ -1,9 +1,52 @@
 #include "wal/format.hpp"
 
+#include <cstddef>
+#include <type_traits>
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
 namespace millrace::wal {
+
+// The bytes on disk, pinned. If one of these fails the layout has changed: put it back, or raise format_version, keep
+// reading the old version or refuse it by name, and rewrite FORMAT.md.
+static_assert(sizeof(SegmentHeader) == 104 && alignof(SegmentHeader) == 8 &&
+              std::is_trivially_copyable_v<SegmentHeader>);
+static_assert(offsetof(SegmentHeader, magic) == 0 && offsetof(SegmentHeader, version) == 4 &&
+              offsetof(SegmentHeader, reserved) == 6 && offsetof(SegmentHeader, checksum) == 8 &&
+              offsetof(SegmentHeader, log_id) == 16 && offsetof(SegmentHeader, run) == 32 &&
+              offsetof(SegmentHeader, segment) == 40 && offsetof(SegmentHeader, first_offset) == 48 &&
+              offsetof(SegmentHeader, created) == 56 && offsetof(SegmentHeader, previous_segment) == 64 &&
+              offsetof(SegmentHeader, previous_first_offset) == 72 && offsetof(SegmentHeader, previous_end) == 80 &&
+              offsetof(SegmentHeader, previous_checksum) == 88 && offsetof(SegmentHeader, header_bytes) == 96 &&
+              offsetof(SegmentHeader, publisher_count) == 100);
+static_assert(sizeof(PublisherRecord) == 96 && alignof(PublisherRecord) == 8 &&
+              std::is_trivially_copyable_v<PublisherRecord>);
+static_assert(offsetof(PublisherRecord, id) == 0 && offsetof(PublisherRecord, epoch) == 8 &&
+              offsetof(PublisherRecord, incarnation) == 16 && offsetof(PublisherRecord, last_sequence) == 32 &&
+              offsetof(PublisherRecord, name_size) == 40 && offsetof(PublisherRecord, name) == 48);
+static_assert(sizeof(BatchHeader) == 128 && alignof(BatchHeader) == 8 && std::is_trivially_copyable_v<BatchHeader>);
+static_assert(offsetof(BatchHeader, magic) == 0 && offsetof(BatchHeader, version) == 4 &&
+              offsetof(BatchHeader, reserved) == 6 && offsetof(BatchHeader, checksum) == 8 &&
+              offsetof(BatchHeader, log_id) == 16 && offsetof(BatchHeader, run) == 32 &&
+              offsetof(BatchHeader, segment) == 40 && offsetof(BatchHeader, first_offset) == 48 &&
+              offsetof(BatchHeader, publisher) == 56 && offsetof(BatchHeader, epoch) == 64 &&
+              offsetof(BatchHeader, first_sequence) == 72 && offsetof(BatchHeader, record_time) == 80 &&
+              offsetof(BatchHeader, previous) == 88 && offsetof(BatchHeader, synced_through) == 96 &&
+              offsetof(BatchHeader, body_checksum) == 104 && offsetof(BatchHeader, count) == 112 &&
+              offsetof(BatchHeader, bytes) == 116 && offsetof(BatchHeader, kind) == 120 &&
+              offsetof(BatchHeader, reserved2) == 124);
+static_assert(sizeof(GapRecord) == 24 && alignof(GapRecord) == 8 && std::is_trivially_copyable_v<GapRecord>);
+static_assert(offsetof(GapRecord, from) == 0 && offsetof(GapRecord, to) == 8 && offsetof(GapRecord, reason) == 16 &&
+              offsetof(GapRecord, reserved) == 20);
+static_assert(sizeof(IndexHeader) == 56 && alignof(IndexHeader) == 8 && std::is_trivially_copyable_v<IndexHeader>);
+static_assert(offsetof(IndexHeader, magic) == 0 && offsetof(IndexHeader, version) == 4 &&
+              offsetof(IndexHeader, reserved) == 6 && offsetof(IndexHeader, checksum) == 8 &&
+              offsetof(IndexHeader, log_id) == 16 && offsetof(IndexHeader, segment) == 32 &&
+              offsetof(IndexHeader, end) == 40 && offsetof(IndexHeader, count) == 48);
+static_assert(sizeof(IndexEntry) == 24 && alignof(IndexEntry) == 8 && std::is_trivially_copyable_v<IndexEntry>);
+static_assert(offsetof(IndexEntry, first_offset) == 0 && offsetof(IndexEntry, record_time) == 8 &&
+              offsetof(IndexEntry, byte) == 16);
 
 std::uint64_t checksum_of(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());

@@ -1,42 +1,16 @@
 // Proves that what was appended is read back in order, live and after a restart, and that a crash loses nothing synced.
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <random>
 
-#include "bus/base/frame.hpp"
 #include "wal/fault_file_system.hpp"
-#include "wal/reader.hpp"
-#include "wal/writer.hpp"
+#include "wal/testing/events.hpp"
 
 namespace millrace::wal {
 namespace {
 
-constexpr PublisherId id(1);
-WriterOptions small() {
-  WriterOptions options;
-  options.segment_size = 32768;
-  return options;
-}
-PublisherEntry entry() {
-  return {id, "matching", Epoch(1), {}, Sequence(0)};
-}
-std::vector<std::byte> frames(std::uint64_t first, std::uint32_t count) {
-  std::vector<std::byte> bytes(count * frame_size(64));
-  for (std::uint32_t i = 0; i < count; ++i) {
-    FrameHeader header{};
-    header.length = static_cast<std::uint32_t>(frame_header_size + 64);
-    header.sequence = first + i;
-    std::memcpy(bytes.data() + i * frame_size(64), &header, sizeof header);
-  }
-  return bytes;
-}
-Status add(Writer& writer, std::uint32_t count) {
-  const std::uint64_t first = writer.publishers().at(0).last_sequence.value() + 1;
-  const auto done = writer.append(id, Epoch(1), Sequence(first), count, frames(first, count), WallTime{1});
-  if (!done) return fail(done.error());
-  return {};
-}
+using namespace testing;
+
 // Sequences 1, 2, 3 ... at offsets 0, 1, 2 ...; the number of them, or -1.
 std::int64_t count_in_order(Reader& reader, std::uint64_t expected = 0) {
   for (;;) {
@@ -54,12 +28,12 @@ std::int64_t count_in_order(Reader& reader, std::uint64_t expected = 0) {
 TEST(Log, IsReadBackInOrderLiveAndAfterARestart) {
   FaultFileSystem files;
   {
-    auto writer = Writer::open(files, "t", small(), WallTime{1});
+    auto writer = Writer::open(files, "t", small_segments(), WallTime{1});
     ASSERT_TRUE(writer) << writer.error().message;
-    EXPECT_EQ(Writer::open(files, "t", small(), WallTime{1}).error().code, ErrorCode::in_use);
+    EXPECT_EQ(Writer::open(files, "t", small_segments(), WallTime{1}).error().code, ErrorCode::in_use);
     auto reader = Reader::open(files, "t");
     ASSERT_TRUE(reader) << reader.error().message;
-    ASSERT_TRUE(writer->append_publisher(entry(), WallTime{1}));
+    ASSERT_TRUE(writer->append_publisher(matching(), WallTime{1}));
     std::int64_t seen = 0;
     for (int i = 0; i < 200; ++i) {
       ASSERT_TRUE(add(*writer, 7));
@@ -69,7 +43,7 @@ TEST(Log, IsReadBackInOrderLiveAndAfterARestart) {
     ASSERT_TRUE(writer->sync());
     EXPECT_EQ(writer->synced_end(), Offset(1400));
   }
-  auto again = Writer::open(files, "t", small(), WallTime{1});
+  auto again = Writer::open(files, "t", small_segments(), WallTime{1});
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->next_offset(), Offset(1400));
   EXPECT_EQ(again->run(), millrace::Run(2));
@@ -85,7 +59,7 @@ TEST(Log, LosesNothingSyncedInACrash) {
     files.make_writes_short(seed % 3 == 0);
     std::int64_t synced = 0, written = 0;
     for (int life = 0; life < 3; ++life) {
-      auto writer = Writer::open(files, "t", small(), WallTime{1});
+      auto writer = Writer::open(files, "t", small_segments(), WallTime{1});
       ASSERT_TRUE(writer) << seed << " " << writer.error().message;
       EXPECT_TRUE(writer->recovered().corruptions.empty()) << seed;
       const auto end = static_cast<std::int64_t>(writer->next_offset().value());
@@ -97,7 +71,7 @@ TEST(Log, LosesNothingSyncedInACrash) {
       ASSERT_TRUE(reader) << seed;
       ASSERT_EQ(count_in_order(*reader), end) << seed;
       if (writer->publishers().empty()) {
-        ASSERT_TRUE(writer->append_publisher(entry(), WallTime{1}));
+        ASSERT_TRUE(writer->append_publisher(matching(), WallTime{1}));
       }
       std::mt19937_64 random(seed * 3 + static_cast<std::uint64_t>(life));
       for (int i = static_cast<int>(random() % 120); i > 0; --i) {
@@ -119,8 +93,8 @@ TEST(Log, FailingAtAnyOperationNeverLosesWhatWasSynced) {
     files.fail_at(n, ErrorCode::io_failed);
     std::uint64_t synced = 0;
     {
-      auto writer = Writer::open(files, "t", small(), WallTime{1});
-      if (writer && writer->append_publisher(entry(), WallTime{1})) {
+      auto writer = Writer::open(files, "t", small_segments(), WallTime{1});
+      if (writer && writer->append_publisher(matching(), WallTime{1})) {
         for (int i = 0; i < 60; ++i) {
           if (!add(*writer, 10) || (i % 5 == 0 && !writer->sync())) break;
         }
@@ -134,7 +108,7 @@ TEST(Log, FailingAtAnyOperationNeverLosesWhatWasSynced) {
     const bool failed = files.failed();
     files.heal();
     files.crash(n);
-    auto writer = Writer::open(files, "t", small(), WallTime{1});
+    auto writer = Writer::open(files, "t", small_segments(), WallTime{1});
     ASSERT_TRUE(writer) << n << " " << writer.error().message;
     ASSERT_GE(writer->next_offset().value(), synced) << n;
     if (!failed) break;

@@ -230,7 +230,12 @@ Result<std::vector<Link>> list_chain(FileSystem& files, const std::string& folde
   bool named = false;  // false behind a header that is bad: then the next older one continues
   SegmentHeader successor{};
   for (auto name = names->rbegin(); name != names->rend(); ++name) {
-    if (named && name->number.value() > successor.previous_segment) continue;  // void
+    const std::uint64_t number = name->number.value();
+    if (named &&
+        (number > successor.previous_segment ||
+         (number == successor.previous_segment && name->first_offset.value() != successor.previous_first_offset))) {
+      continue;  // void
+    }
     auto segment = SegmentReader::open(files, folder, *name, ReadMode::pread);
     if (!segment) {
       if (segment.error().code == ErrorCode::deleted && !chain.empty()) break;  // so are all before it
