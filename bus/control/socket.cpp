@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "bus/base/assert.hpp"
+
 namespace millrace::control {
 namespace {
 
@@ -76,6 +78,7 @@ Result<Connection> Connection::connect(const std::string& path) {
 }
 
 SendStatus Connection::send(const MessageT& message, std::span<const int> fds) {
+  MILLRACE_ASSERT(fds.size() <= fds_max, "no message carries more descriptors");
   Packet packet{encode(message), {}};
   if (packet.bytes.size() > message_size_max) return SendStatus::too_large;
   for (const int fd : fds) packet.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -202,10 +205,11 @@ Result<std::optional<Connection>> Listener::accept() {
   UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
   if (fd) return std::optional<Connection>(std::move(fd));
   if (errno != EMFILE && errno != ENFILE) return std::nullopt;
-  // Left waiting, it would wake the loop for ever.
+  // Left waiting, one would wake the loop for ever. The kernel says the same when nobody waits.
   spare_.reset();
-  UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)).reset();
+  const bool waited = static_cast<bool>(UniqueFd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC)));
   spare_ = UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  if (!waited) return std::nullopt;
   return fail(millrace::ErrorCode::exhausted, "no descriptor is left for another client: raise the limit (ulimit -n)");
 }
 
