@@ -14,7 +14,7 @@
 namespace millrace::cli {
 
 struct PublishOptions {
-  std::string topic;
+  std::string topic{};
   std::string name = "millrace-cli";
   std::string wait = "recorded";  // or synced: what the last event must be before this ends
   bool keep_going = false;        // leave bad lines out, and count them

@@ -14,12 +14,12 @@
 namespace millrace::cli {
 
 struct TailOptions {
-  std::string topic;
+  std::string topic{};
   std::string from = "latest";
   std::string level = "recorded";
-  std::vector<std::string> filters;
-  std::optional<std::uint64_t> limit;  // events shown
-  bool follow = true;                  // else ends at what is recorded (or synced) when it starts
+  std::vector<std::string> filters{};
+  std::optional<std::uint64_t> limit{};  // events shown
+  bool follow = true;                    // else ends at what is recorded (or synced) when it starts
 };
 
 [[nodiscard]] Exit tail(const BusOptions& bus, const TailOptions& options);

@@ -12,9 +12,9 @@
 namespace millrace::cli {
 
 struct DumpOptions {
-  LogChoice choice;
+  LogChoice choice{};
   std::string from = "earliest";
-  std::optional<std::uint64_t> limit;
+  std::optional<std::uint64_t> limit{};
   bool raw = false;  // bytes in hexadecimal, no schema needed
 };
 
