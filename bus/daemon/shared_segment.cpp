@@ -4,13 +4,18 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <functional>
+#include <iceoryx_hoofs/error_handling/error_handling.hpp>
 #include <iceoryx_hoofs/log/logmanager.hpp>
 #include <iceoryx_posh/iceoryx_posh_types.hpp>
 #include <iceoryx_posh/internal/roudi/roudi.hpp>
+#include <iceoryx_posh/mepoo/chunk_header.hpp>
 #include <iceoryx_posh/mepoo/mepoo_config.hpp>
 #include <iceoryx_posh/popo/untyped_publisher.hpp>
 #include <iceoryx_posh/roudi/iceoryx_roudi_components.hpp>
@@ -21,14 +26,15 @@
 
 #include "bus/base/assert.hpp"
 #include "bus/base/limits.hpp"
+#include "bus/base/log.hpp"
 
 namespace millrace::daemon {
 namespace {
 
-// What iceoryx puts before a payload that is aligned to a memory page: its chunk header, and the way to the next page.
-constexpr std::size_t chunk_overhead = 2 * limits::memory_page;
-constexpr std::uint64_t pool_bytes_max = 4ull << 30;  // chunks beyond alias others, silently
-constexpr std::uint64_t roudi_bytes = 80ull << 20;    // its management segment, rounded up
+constexpr char runtime_name[] = "millraced";
+
+static_assert(sizeof(iox::mepoo::ChunkHeader) <= limits::cache_line, "limits::chunk_overhead counts on it");
+static_assert(limits::pools_max <= iox::MAX_NUMBER_OF_MEMPOOLS && limits::rings_max < iox::MAX_PUBLISHERS);
 
 struct Place {
   std::string file;
@@ -52,17 +58,38 @@ std::optional<Place> place_of(const void* at) {
   return std::nullopt;
 }
 
-// iceoryx ends the process where it finds another RouDi, so that is asked before.
-Status check_no_other_roudi() {
-  const std::string path =
-      std::string(iox::platform::IOX_LOCK_FILE_PATH_PREFIX) + iox::roudi::ROUDI_LOCK_NAME + ".lock";
+// iceoryx goes on after lesser errors by itself, and cannot be stopped short of ending the process at a fatal one.
+// start() asks first for everything that it might fail at, so a fatal one is a race with another iceoryx system, or a
+// bug.
+void on_iceoryx_error(iox::Error error, const std::function<void()>&, iox::ErrorLevel level) {
+  if (level != iox::ErrorLevel::FATAL) return log().error("iceoryx reports {}", iox::ErrorHandler::toString(error));
+  log().critical("iceoryx cannot go on: {}", iox::ErrorHandler::toString(error));
+  close_log();
+  std::abort();
+}
+
+// Whether a living process holds the lock. The file of a dead one stays; another user's is removed, since not even root
+// may open it the way iceoryx does.
+Status check_lock(const std::string& name) {
+  const std::string path = iox::platform::IOX_LOCK_FILE_PATH_PREFIX + name + ".lock";
   const UniqueFd lock(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  if (!lock) return {};
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+  if (!lock && errno == ENOENT) return {};
+  if (!lock) return fail_errno("iceoryx's lock file, of another user's RouDi or left by it: " + path, errno);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
     return fail(ErrorCode::in_use, "another iceoryx system (RouDi or millraced) already runs on this host: it holds " +
                                        path + "; stop it first");
   }
+  struct stat status {};
+  if (::fstat(lock.get(), &status) == 0 && status.st_uid != ::geteuid()) ::unlink(path.c_str());
   return {};
+}
+
+// iceoryx replaces what a dead RouDi left, if it may.
+Status check_replaceable(const std::string& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0 || status.st_uid == ::geteuid() || ::geteuid() == 0) return {};
+  return fail(ErrorCode::not_permitted, path + " was left by an iceoryx system of the user with id " +
+                                            std::to_string(status.st_uid) + ": remove it as that user or root");
 }
 
 Status check_space(std::uint64_t bytes) {
@@ -74,14 +101,47 @@ Status check_space(std::uint64_t bytes) {
                                        std::to_string(free >> 20) + " MiB free: make it larger, or the rings smaller");
 }
 
-iox::mepoo::MePooConfig pools_for(const std::vector<RingRequest>& rings) {
-  std::map<std::size_t, std::uint32_t> counts;  // ascending, as iceoryx wants its pools
-  for (const RingRequest& ring : rings) ++counts[ring.bytes];
-  iox::mepoo::MePooConfig pools;
-  for (const auto& [bytes, count] : counts) {
-    pools.addMemPool({static_cast<std::uint32_t>(bytes + chunk_overhead), count});
+// A pool for each size of ring, with a chunk for each ring and none to spare: a spare one would be resident, and nobody
+// takes chunks but start(), on one thread. Ascending, as iceoryx wants them.
+using Pools = std::map<std::uint64_t, std::uint64_t>;  // chunk bytes, count
+
+Result<Pools> pools_for(const std::vector<RingRequest>& rings) {
+  Pools pools;
+  for (const RingRequest& ring : rings) ++pools[limits::chunk_bytes(ring.bytes)];
+  for (const auto& [bytes, count] : pools) {
+    if (bytes > limits::pool_bytes_max / count) {
+      return fail(ErrorCode::too_large, std::to_string(count) + " rings of " + std::to_string(bytes >> 20) +
+                                            " MiB are more than the 4 GiB up to which iceoryx is sound for one size");
+    }
+  }
+  if (pools.size() > limits::pools_max || rings.size() > limits::rings_max) {
+    return fail(ErrorCode::exhausted, std::to_string(rings.size()) + " rings of " + std::to_string(pools.size()) +
+                                          " sizes; iceoryx has room for " + std::to_string(limits::rings_max) + " of " +
+                                          std::to_string(limits::pools_max) + " sizes");
   }
   return pools;
+}
+
+// Everything at which iceoryx would end the process.
+Status check_way_is_clear(const std::string& group, const Pools& pools) {
+  if (group.empty()) {
+    return fail(ErrorCode::not_found, "the process's group (id " + std::to_string(::getegid()) +
+                                          ") has no name, and iceoryx names its memory by it: add it to /etc/group");
+  }
+  MILLRACE_TRY(check_lock(iox::roudi::ROUDI_LOCK_NAME));
+  MILLRACE_TRY(check_lock(runtime_name));
+  for (const std::string& socket : {std::string(iox::roudi::IPC_CHANNEL_ROUDI_NAME), std::string(runtime_name)}) {
+    MILLRACE_TRY(check_replaceable(iox::platform::IOX_UDS_SOCKET_PATH_PREFIX + socket));
+  }
+  std::uint64_t freed = 0;  // by the segments of a dead core, which are unlinked before the new ones are made
+  for (const std::string& segment : {std::string(iox::roudi::SHM_NAME), group}) {
+    MILLRACE_TRY(check_replaceable("/dev/shm/" + segment));
+    struct stat status {};
+    if (::stat(("/dev/shm/" + segment).c_str(), &status) == 0) freed += 512ull * status.st_blocks;
+  }
+  std::uint64_t bytes = limits::roudi_bytes;
+  for (const auto& [chunk, count] : pools) bytes += chunk * count;
+  return check_space(bytes > freed ? bytes - freed : 0);
 }
 
 }  // namespace
@@ -91,8 +151,9 @@ struct SharedSegment::Impl {
       : components(config),
         roudi(components.rouDiMemoryManager, components.portManager,
               iox::roudi::RouDi::RoudiStartupParameters(iox::roudi::MonitoringMode::OFF, false)),
-        runtime("millraced") {}
+        runtime(runtime_name) {}
 
+  iox::cxx::GenericRAII errors{iox::ErrorHandler::setTemporaryErrorHandler(on_iceoryx_error)};
   iox::roudi::IceOryxRouDiComponents components;
   iox::roudi::RouDi roudi;
   iox::runtime::PoshRuntimeSingleProcess runtime;
@@ -101,6 +162,9 @@ struct SharedSegment::Impl {
     std::byte* memory;
     std::uint64_t offset;
   };
+  [[nodiscard]] Status add(const RingRequest& request);
+  [[nodiscard]] Status open_file();
+
   std::vector<Ring> rings;
   std::string file;
   std::uint64_t bytes = 0;
@@ -112,57 +176,73 @@ SharedSegment::SharedSegment(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 SharedSegment::~SharedSegment() = default;
 
 Result<std::unique_ptr<SharedSegment>> SharedSegment::start(const std::vector<RingRequest>& rings) {
-  MILLRACE_TRY(check_no_other_roudi());
-  std::uint64_t total = 0;
-  std::map<std::size_t, std::uint64_t> pools;
-  for (const RingRequest& ring : rings) {
-    total += ring.bytes + chunk_overhead;
-    pools[ring.bytes] += ring.bytes + chunk_overhead;
-  }
-  for (const auto& [bytes, pool] : pools) {
-    if (pool >= pool_bytes_max) {
-      return fail(ErrorCode::too_large, "the rings of " + std::to_string(bytes) + " bytes together take " +
-                                            std::to_string(pool >> 20) +
-                                            " MiB; iceoryx is sound up to 4 GiB of one size");
-    }
-  }
-  MILLRACE_TRY(check_space(total + roudi_bytes));
-
-  iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kError);
+  MILLRACE_ASSERT(!rings.empty(), "a core has rings");
+  const auto pools = pools_for(rings);
+  if (!pools) return fail(pools.error());
   const auto group = iox::posix::PosixGroup::getGroupOfCurrentProcess().getName();
-  iox::RouDiConfig_t config;
-  config.m_sharedMemorySegments.emplace_back(group, group, pools_for(rings));
-  auto impl = std::make_unique<Impl>(config);
+  MILLRACE_TRY(check_way_is_clear(group.c_str(), *pools));
 
-  for (const RingRequest& ring : rings) {
-    iox::popo::PublisherOptions options;
-    options.historyCapacity = 1;  // who subscribes later gets the ring too
-    Impl::Ring made;
-    made.publisher = std::make_unique<iox::popo::UntypedPublisher>(
-        iox::capro::ServiceDescription{"millrace", iox::capro::IdString_t(iox::cxx::TruncateToCapacity, ring.topic),
-                                       iox::capro::IdString_t(iox::cxx::TruncateToCapacity, ring.stream)},
-        options);
-    auto loaned = made.publisher->loan(static_cast<std::uint32_t>(ring.bytes), limits::memory_page);
-    if (loaned.has_error()) {
-      return fail(ErrorCode::internal,
-                  "iceoryx gave no chunk of " + std::to_string(ring.bytes) + " bytes for topic '" + ring.topic + "'");
-    }
-    made.memory = static_cast<std::byte*>(loaned.value());
-    std::memset(made.memory, 0, ring.bytes);
-    const auto place = place_of(made.memory);
-    if (!place) return fail(ErrorCode::internal, "the segment of iceoryx's chunks is mapped from no file");
-    MILLRACE_ASSERT(impl->file.empty() || impl->file == place->file, "all rings lie in one segment");
-    impl->file = place->file;
-    made.offset = place->offset;
-    impl->rings.push_back(std::move(made));
+  iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kError,
+                                                           iox::log::LogLevelOutput::kHideLogLevel);
+  iox::mepoo::MePooConfig layout;
+  for (const auto& [bytes, count] : *pools) {
+    layout.addMemPool({static_cast<std::uint32_t>(bytes), static_cast<std::uint32_t>(count)});
   }
-  impl->read_write = UniqueFd(::open(impl->file.c_str(), O_RDWR | O_CLOEXEC));
-  impl->read_only = UniqueFd(::open(impl->file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!impl->read_write || !impl->read_only) return fail_errno("cannot open " + impl->file, errno);
-  struct stat status {};
-  if (::fstat(impl->read_only.get(), &status) != 0) return fail_errno("cannot look at " + impl->file, errno);
-  impl->bytes = static_cast<std::uint64_t>(status.st_size);
+  iox::RouDiConfig_t config;
+  config.m_sharedMemorySegments.emplace_back(group, group, layout);
+  auto impl = std::make_unique<Impl>(config);
+  for (const RingRequest& ring : rings) MILLRACE_TRY(impl->add(ring));
+  MILLRACE_TRY(impl->open_file());
+  // iceoryx leaves its descriptors open across exec: a program started by the core would keep the dead core's lock.
+  if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) return fail_errno("cannot mark descriptors", errno);
   return std::unique_ptr<SharedSegment>(new SharedSegment(std::move(impl)));
+}
+
+Status SharedSegment::Impl::add(const RingRequest& request) {
+  iox::popo::PublisherOptions options;
+  options.historyCapacity = 1;  // who subscribes later gets the ring too
+  Ring made;
+  made.publisher = std::make_unique<iox::popo::UntypedPublisher>(
+      iox::capro::ServiceDescription{"millrace", iox::capro::IdString_t(iox::cxx::TruncateToCapacity, request.topic),
+                                     iox::capro::IdString_t(iox::cxx::TruncateToCapacity, request.stream)},
+      options);
+  auto loaned = made.publisher->loan(
+      static_cast<std::uint32_t>(limits::chunk_bytes(request.bytes) - limits::chunk_overhead), limits::memory_page);
+  if (loaned.has_error()) {
+    return fail(ErrorCode::internal, "iceoryx gave no chunk of " + std::to_string(request.bytes) +
+                                         " bytes for topic '" + request.topic + "'");
+  }
+  made.memory = static_cast<std::byte*>(loaned.value());
+  std::memset(made.memory, 0, request.bytes);
+  const auto place = place_of(made.memory);
+  if (!place) return fail(ErrorCode::internal, "the segment of iceoryx's chunks is mapped from no file");
+  MILLRACE_ASSERT(file.empty() || file == place->file, "all rings lie in one segment");
+  file = place->file;
+  made.offset = place->offset;
+  rings.push_back(std::move(made));
+  return {};
+}
+
+// Opens the segment again, and proves that what is written to a ring is read there.
+Status SharedSegment::Impl::open_file() {
+  read_write = UniqueFd(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+  read_only = UniqueFd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status {};
+  if (!read_write || !read_only || ::fstat(read_only.get(), &status) != 0) {
+    return fail_errno("cannot open " + file, errno);
+  }
+  bytes = static_cast<std::uint64_t>(status.st_size);
+  for (const Ring& ring : rings) {
+    constexpr std::uint64_t mark = 0x6d696c6c72616365;
+    std::uint64_t read = 0;
+    std::memcpy(ring.memory, &mark, sizeof mark);
+    const ssize_t count = ::pread(read_only.get(), &read, sizeof read, static_cast<off_t>(ring.offset));
+    std::memset(ring.memory, 0, sizeof mark);
+    if (count != sizeof read || read != mark) {
+      return fail(ErrorCode::internal, file + " is not the memory that iceoryx uses: another one took its name");
+    }
+  }
+  return {};
 }
 
 std::byte* SharedSegment::ring(std::size_t index) const {

@@ -22,9 +22,16 @@ struct RingRequest {
 
 class SharedSegment {
  public:
-  // Starts RouDi and makes the rings, page-aligned and zeroed. RouDi unlinks the segment of a dead core here: who wants
-  // to look into that opens it before. Errors: in_use (another RouDi runs on this host), no_space (/dev/shm), too_large
-  // (iceoryx aliases chunks beyond 4 GiB), internal (what iceoryx says).
+  // Starts RouDi and makes the rings, page-aligned and zeroed. One at a time in a process.
+  //
+  // A dead core's segment has the same file name and is unlinked here: who wants to look into it opens it before. Its
+  // other leftovers, sockets and lock files, are taken over or removed. Every descriptor of the process above 2 is
+  // close-on-exec afterwards, since iceoryx's are not and would keep its lock in the programs that the core starts.
+  // Stock iceoryx clients that die are not noticed: what they held is free again when the core ends.
+  //
+  // Errors: in_use (another RouDi runs on this host), not_permitted (another user's left files), no_space (/dev/shm),
+  // too_large (iceoryx aliases chunks beyond 4 GiB of one size), exhausted (its ports and pools), not_found (the
+  // process's group has no name), internal (what iceoryx says).
   [[nodiscard]] static Result<std::unique_ptr<SharedSegment>> start(const std::vector<RingRequest>& rings);
   ~SharedSegment();
 

@@ -1,0 +1,109 @@
+// Delivery from process to process: millrace at level live or recorded, beside iceoryx one chunk a message and a bare
+// cache-line hand-over. bench/delivery/run starts what it needs and prints them in turn.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "bench/delivery/hand_over.hpp"
+#include "bench/delivery/harness.hpp"
+#include "bench/delivery/iceoryx_chunks.hpp"
+#include "bus/bus.hpp"
+
+namespace millrace::bench {
+namespace {
+
+// Real trades, built in place by the publisher and verified by the subscriber: frames of 216 bytes.
+Outcome measure_millrace(const Plan& plan, const std::string& socket, const std::string& topic, Level level) {
+  const auto publisher = [&]() -> Send {
+    auto bus = Bus::connect({.name = "bench-publisher", .socket = socket});
+    MILLRACE_ASSERT(bus, "the core answers");
+    auto made = (*bus)->publisher(topic, "bench");
+    MILLRACE_ASSERT(made, "the publisher attaches");
+    struct Held {
+      std::unique_ptr<Bus> bus;
+      Publisher publisher;
+    };
+    auto held = std::make_shared<Held>(Held{std::move(*bus), std::move(*made)});
+    return [held](const Stamp& stamp) {
+      return static_cast<bool>(held->publisher.publish<schemas::TradeEvent>([&](schemas::TradeEvent& trade) {
+        schemas::set_text(trade.mutable_instrument(), "MILL");
+        trade.mutate_price(1'808'080);
+        trade.mutate_quantity(100);
+        trade.mutate_price_scale(3);
+        trade.mutate_aggressor(schemas::Side::buy);
+        trade.mutate_buy_order_id(stamp.number);
+        trade.mutate_sell_order_id(stamp.intended);
+        trade.mutate_match_time(static_cast<std::int64_t>(stamp.sent));
+      }));
+    };
+  };
+  const auto subscriber = [&]() -> Poll {
+    auto bus = Bus::connect({.name = "bench-subscriber", .socket = socket});
+    MILLRACE_ASSERT(bus, "the core answers");
+    auto made = (*bus)->subscribe(topic, {.level = level});
+    MILLRACE_ASSERT(made, "the subscriber attaches");
+    struct Held {
+      std::unique_ptr<Bus> bus;
+      Subscriber subscriber;
+    };
+    auto held = std::make_shared<Held>(Held{std::move(*bus), std::move(*made)});
+    return [held](const std::function<void(const Stamp&)>& consume) {
+      held->subscriber.poll<schemas::TradeEvent>([&](const schemas::TradeEvent& trade, const Event&) {
+        consume({trade.buy_order_id(), trade.sell_order_id(), static_cast<std::uint64_t>(trade.match_time())});
+      });
+    };
+  };
+  return measure_delivery(plan, publisher, subscriber);
+}
+
+void print(const char* label, const Plan& plan, const Outcome& outcome) {
+  const auto row = [](const Histogram& h) {
+    std::printf(" %7lu %7lu %8lu %9lu", h.percentile(0.5), h.percentile(0.99), h.percentile(0.999), h.max());
+  };
+  std::printf("%-22s %9.0f", label, plan.rate);
+  row(outcome.as_received);
+  std::printf("  |");
+  row(outcome.corrected);
+  std::printf("  | %6.2f M/s  missed %lu of %lu\n", static_cast<double>(outcome.received) / outcome.seconds / 1e6,
+              outcome.missed + (plan.count - outcome.received - outcome.missed), plan.count);
+  std::fflush(stdout);
+}
+
+int main(int argc, char** argv) {
+  CLI::App app{"delivery latency and rate between two processes"};
+  std::string what, socket, topic = "trade_events", level = "live";
+  Plan plan;
+  bool header = false;
+  app.add_option("what", what, "millrace, iceoryx or hand_over")
+      ->required()
+      ->check(CLI::IsMember({"millrace", "iceoryx", "hand_over"}));
+  app.add_option("--socket", socket, "millraced's control socket");
+  app.add_option("--topic", topic)->capture_default_str();
+  app.add_option("--level", level)->check(CLI::IsMember({"live", "recorded", "synced"}))->capture_default_str();
+  app.add_option("--count", plan.count, "messages")->capture_default_str();
+  app.add_option("--rate", plan.rate, "messages a second; 0: flat out")->capture_default_str();
+  app.add_flag("--header", header, "print the table's head first");
+  CLI11_PARSE(app, argc, argv);
+  if (header) {
+    std::printf("%-22s %9s %34s  | %34s  |\n", "", "", "as received, ns", "corrected, ns");
+    std::printf("%-22s %9s %7s %7s %8s %9s  | %7s %7s %8s %9s  | delivered\n", "case", "msg/s", "p50", "p99", "p99.9",
+                "max", "p50", "p99", "p99.9", "max");
+  }
+  if (what == "hand_over") {
+    print("bare hand-over", plan, measure_hand_over(plan));
+  } else if (what == "iceoryx") {
+    print("iceoryx, a chunk each", plan, measure_iceoryx_chunks(plan));
+  } else {
+    const Level at = level == "live" ? Level::live : level == "recorded" ? Level::recorded : Level::synced;
+    const std::string label = "millrace " + level;
+    print(label.c_str(), plan, measure_millrace(plan, socket, topic, at));
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace millrace::bench
+
+int main(int argc, char** argv) {
+  return millrace::bench::main(argc, argv);
+}
