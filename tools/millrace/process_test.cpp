@@ -32,21 +32,31 @@ Ran finish(Process process) {
   return ran;
 }
 
-// `command`: words for a shell, where $M is the program and $MILLRACE_SOCKET the core's.
+// Prints a thousand trades.
+constexpr const char* thousand = R"(thousand() {
+  for i in $(seq 1000); do echo '{"trade_id":"T-'$i'","instrument":"MILL","quantity":"'$i'"}'; done
+}
+)";
+
+// `command`: words for a shell, where $M is the program, $MILLRACE_SOCKET the core's, and thousand() as above.
+
 Process shell(const TestCore& core, const std::string& command) {
-  return Process({"/bin/bash", "-o", "pipefail", "-c",
-                  "export MILLRACE_SOCKET=" + core.socket() + " M=" + program("millrace") + "\n" + command});
+  std::string script = thousand;
+  script += "export MILLRACE_SOCKET=";
+  script += core.socket();
+  script += " M=";
+  script += program("millrace");
+  script += '\n';
+  script += command;
+  return Process({"/bin/bash", "-o", "pipefail", "-c", std::move(script)});
 }
 Ran run(const TestCore& core, const std::string& command) {
   return finish(shell(core, command));
 }
 
-constexpr const char* thousand =
-    "for i in $(seq 1000); do echo '{\"trade_id\":\"T-'$i'\",\"instrument\":\"MILL\",\"quantity\":\"'$i'\"}'; done";
-
 TEST(CommandLine, PublishesAThousandLinesAndReadsTheSameBackEveryWay) {
   TestCore core;
-  const Ran published = run(core, std::string(thousand) + " | $M publish trade_events --name cli --wait synced");
+  const Ran published = run(core, "thousand | $M publish trade_events --name cli --wait synced");
   ASSERT_EQ(published.status, 0) << published.errors;
   EXPECT_THAT(published.errors, HasSubstr("published 1000 events, last sequence 1000"));
 
@@ -90,7 +100,7 @@ TEST(CommandLine, TailsLiveUntilCtrlC) {
 
 TEST(CommandLine, EndsQuietlyBehindHead) {
   TestCore core;
-  ASSERT_EQ(run(core, std::string(thousand) + " | $M publish trade_events").status, 0);
+  ASSERT_EQ(run(core, "thousand | $M publish trade_events").status, 0);
   const Ran head = run(core, "$M tail trade_events --from earliest | head -n 2");
   EXPECT_EQ(head.status, 0) << head.errors;
   EXPECT_EQ(head.lines.size(), 2u);
