@@ -18,6 +18,7 @@ class FaultFile final : public File {
     if (at >= inode_->data.size()) return std::size_t{0};
     const std::size_t size = std::min<std::uint64_t>(into.size(), inode_->data.size() - at);
     std::copy_n(inode_->data.begin() + static_cast<std::ptrdiff_t>(at), size, into.begin());
+    files_.bytes_read_ += size;
     return size;
   }
 

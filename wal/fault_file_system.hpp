@@ -25,6 +25,8 @@ class FaultFileSystem final : public FileSystem {
   void make_writes_short(bool on) { short_writes_ = on; }
   // Loses what was not synced, as the seed chooses. Open files are dead, locks are gone.
   void crash(std::uint64_t seed);
+  [[nodiscard]] std::uint64_t operations() const { return operations_; }  // since the last fail_at
+  [[nodiscard]] std::uint64_t bytes_read() const { return bytes_read_; }
   // The bytes of a file, to look at or to spoil; nullptr if there is none.
   [[nodiscard]] std::vector<std::byte>* bytes_of(const std::string& path);
 
@@ -61,6 +63,7 @@ class FaultFileSystem final : public FileSystem {
   std::vector<Change> changes_;
   std::uint64_t generation_ = 0;
   std::uint64_t operations_ = 0;
+  std::uint64_t bytes_read_ = 0;
   std::optional<std::uint64_t> fail_at_;
   ErrorCode code_ = ErrorCode::io_failed;
   bool forever_ = false;

@@ -9,7 +9,7 @@
 namespace millrace::wal {
 namespace {
 
-constexpr std::size_t read_ahead = 256 * 1024;
+constexpr std::size_t read_ahead_min = 4096;
 constexpr std::size_t header_bytes_max = 1 << 20;
 
 template <class T>
@@ -150,9 +150,9 @@ Result<Bytes> SegmentReader::view(std::uint64_t at, std::size_t size, bool fresh
     return Bytes(mapping_.bytes().subspan(at, std::min<std::uint64_t>(size, mapping_.size() - at)));
   }
   if (fresh || at < buffer_at_ || at + size > buffer_at_ + buffer_size_) {
-    if (buffer_.size() < size) buffer_.resize(std::max(size, read_ahead));
-    // Freshness is asked for at the tail, where reading ahead would read the same bytes again and again.
-    const auto got = file_->pread(std::span(buffer_).first(fresh ? size : buffer_.size()), at);
+    const std::size_t wanted = fresh ? size : std::max(size, ahead_);
+    if (buffer_.size() < wanted) buffer_.resize(std::max(wanted, read_ahead_max));
+    const auto got = file_->pread(std::span(buffer_).first(wanted), at);
     if (!got) return buffer_size_ = 0, fail(got.error());
     buffer_at_ = at;
     buffer_size_ = *got;
@@ -187,13 +187,17 @@ Result<std::optional<Batch>> SegmentReader::batch_at(std::uint64_t at, Check che
     if (!bytes) return fail(bytes.error());
     if (bytes->size() < sizeof(BatchHeader) + header.bytes) continue;
     batch.body = bytes->subspan(sizeof(BatchHeader));
-    if (checksum_of(batch.body) == header.body_checksum) return batch;
+    if (checksum_of(batch.body) == header.body_checksum) {
+      ahead_ = std::min(ahead_ * 2, read_ahead_max);
+      return batch;
+    }
   }
+  ahead_ = read_ahead_min;
   return std::nullopt;
 }
 
 Result<std::optional<Batch>> SegmentReader::find(std::uint64_t from, std::uint64_t end) {
-  constexpr std::size_t step = read_ahead;
+  constexpr std::size_t step = read_ahead_max;
   end = std::min(end, size_);
   for (std::uint64_t at = (from + 7) / 8 * 8; at < end;) {
     const auto bytes = view(at, static_cast<std::size_t>(std::min<std::uint64_t>(step, end - at)), false);

@@ -76,6 +76,7 @@ class SegmentReader {
   [[nodiscard]] Result<bool> proves_synced(std::uint64_t byte, std::uint64_t from, std::uint64_t to);
 
  private:
+  static constexpr std::size_t read_ahead_max = 256 * 1024;
   [[nodiscard]] Result<Bytes> view(std::uint64_t at, std::size_t size, bool fresh);  // shorter at the file's end
   [[nodiscard]] Result<bool> load_header();  // false: it is the valid header of another segment
 
@@ -85,6 +86,7 @@ class SegmentReader {
   std::vector<std::byte> buffer_;  // pread mode
   std::uint64_t buffer_at_ = 0;
   std::size_t buffer_size_ = 0;
+  std::size_t ahead_ = read_ahead_max;  // little at a tail, where the same bytes would be read again and again
   std::uint64_t size_ = 0;
   bool header_valid_ = false;
   SegmentHeader header_{};

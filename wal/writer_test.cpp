@@ -1,0 +1,221 @@
+// Proves the writer's promises: when it syncs, what a failure leaves, that no space changes nothing, and what it does
+// with files.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <thread>
+
+#include "wal/fault_file_system.hpp"
+#include "wal/posix_file_system.hpp"
+#include "wal/testing/events.hpp"
+#include "wal/testing/temporary_folder.hpp"
+
+namespace millrace::wal {
+namespace {
+
+using namespace testing;
+
+TEST(Writer, SyncsAtOnceForWhoWaitsElseAfterTheLinger) {
+  FaultFileSystem files;
+  WriterOptions options = small_segments();
+  options.linger_bytes = 2000;
+  auto writer = begin(files, options);
+  ASSERT_TRUE(writer->sync());
+  const MonotonicTime now{1000};
+  EXPECT_FALSE(writer->sync_due(now, true));  // nothing is unsynced
+  ASSERT_TRUE(add(*writer, 1));
+  EXPECT_FALSE(writer->sync_due(now, false));
+  EXPECT_TRUE(writer->sync_due(now, true));
+  EXPECT_FALSE(writer->sync_due(now + options.linger / 2, false));
+  EXPECT_TRUE(writer->sync_due(now + options.linger, false));
+  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add(*writer, 20));
+  EXPECT_TRUE(writer->sync_due(now + options.linger, false));  // linger_bytes
+}
+
+TEST(Writer, SyncsByItsPolicy) {
+  FaultFileSystem files;
+  WriterOptions options = small_segments();
+  options.policy = SyncPolicy::interval;
+  {
+    auto writer = begin(files, options);
+    EXPECT_FALSE(writer->sync_due(MonotonicTime{5}, true));
+    EXPECT_TRUE(writer->sync_due(MonotonicTime{5} + options.interval, false));
+  }
+  options.policy = SyncPolicy::none;
+  auto writer = begin(files, options);
+  ASSERT_TRUE(add(*writer, 1));
+  EXPECT_FALSE(writer->sync_due(MonotonicTime{5}, true));
+  EXPECT_FALSE(writer->sync_due(MonotonicTime{5'000'000'000'000}, true));
+}
+
+TEST(Writer, RefusesWhatDoesNotContinueAPublisher) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  const auto code = [&](PublisherId who, std::uint64_t epoch, std::uint64_t first, std::uint32_t count) {
+    return writer->append(who, Epoch(epoch), Sequence(first), count, frames(first, count), WallTime{1}).error().code;
+  };
+  EXPECT_EQ(code(PublisherId(2), 1, 1, 1), ErrorCode::invalid_argument);
+  EXPECT_EQ(code(publisher, 2, 1, 1), ErrorCode::invalid_argument);
+  EXPECT_EQ(code(publisher, 1, 2, 1), ErrorCode::sequence_error);
+  EXPECT_EQ(code(publisher, 1, 1, 0), ErrorCode::invalid_argument);
+  EXPECT_EQ(code(publisher, 1, 1, 400), ErrorCode::too_large);
+  EXPECT_EQ(writer->append_gap(publisher, Sequence(2), Sequence(3), 0, WallTime{1}).error().code,
+            ErrorCode::sequence_error);
+  EXPECT_EQ(writer->next_offset(), Offset(0));
+  EXPECT_TRUE(add(*writer, 2));
+  EXPECT_TRUE(read_log(files).is(0, 2));
+}
+
+TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  ASSERT_TRUE(add(*writer, 5));
+  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add(*writer, 5));
+  const SyncTicket before = writer->begin_sync();
+  files.fail_at(0, ErrorCode::io_failed);
+  EXPECT_FALSE(writer->sync());
+  files.heal();
+  EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::io_failed);  // for ever
+  EXPECT_EQ(writer->sync().error().code, ErrorCode::io_failed);
+  EXPECT_FALSE(writer->sync_due(MonotonicTime{1}, true));
+  EXPECT_EQ(writer->next_offset(), Offset(10));
+  EXPECT_EQ(writer->synced_end(), Offset(5));
+  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}));
+  EXPECT_EQ(writer->next_offset(), Offset(5));
+  EXPECT_EQ(writer->publishers().at(0).last_sequence, Sequence(5));
+  writer->complete_sync(before, {});  // of the life before: ignored
+  EXPECT_EQ(writer->synced_end(), Offset(5));
+  ASSERT_TRUE(add(*writer, 7));
+  ASSERT_TRUE(writer->sync());
+  EXPECT_TRUE(read_log(files).is(0, 12));
+  files.crash(1);
+  auto again = Writer::open(files, "t", small_segments(), WallTime{1});
+  ASSERT_TRUE(again);
+  EXPECT_TRUE(again->recovered().corruptions.empty());
+  EXPECT_EQ(again->next_offset(), Offset(12));
+  EXPECT_TRUE(read_log(files).is(0, 12));
+}
+
+TEST(Writer, FindsNothingChangedWhenThereIsNoSpaceForASegment) {
+  // Every operation of a roll fails in turn, until one roll meets no failure.
+  std::size_t unchanged = 0;
+  for (std::uint64_t n = 0;; ++n) {
+    FaultFileSystem files;
+    auto writer = begin(files);
+    ASSERT_TRUE(writer->sync());
+    while (writer->unsynced_bytes() + 10 * frame_size(64) + sizeof(BatchHeader) + 4096 < 32768) {
+      ASSERT_TRUE(add(*writer, 10));
+    }
+    const Offset end = writer->next_offset();
+    files.fail_at(n, ErrorCode::no_space);
+    const Status rolled = add(*writer, 10);
+    const bool failed = files.failed();
+    files.heal();
+    ASSERT_EQ(writer->next_offset(), rolled ? end + 10 : end) << n;
+    if (!rolled) {
+      ASSERT_EQ(rolled.error().code, ErrorCode::no_space) << n;
+    }
+    if (writer->failure()) {
+      ASSERT_TRUE(writer->reopen_after_failure(WallTime{1})) << n;
+      while (writer->next_offset() < end) ASSERT_TRUE(add(*writer, 10));
+    } else {
+      unchanged += !rolled;
+    }
+    if (!rolled) {
+      ASSERT_TRUE(add(*writer, 10)) << n;
+    }
+    const Seen seen = read_log(files);
+    ASSERT_TRUE(seen.is(0, end.value() + 10)) << n << " " << seen.problem;
+    ASSERT_TRUE(seen.corruptions.empty()) << n;
+    if (!failed) break;
+  }
+  EXPECT_GE(unchanged, 4u);  // create, reserve, write the header, rename
+}
+
+TEST(Writer, TriesAgainToPrepareWhenThereWasNoSpace) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  for (std::uint64_t n = 0; n < 5; ++n) {
+    files.fail_at(n, ErrorCode::no_space);
+    for (Result<bool> more = true; more && *more;) more = writer->prepare_next_segment();
+    files.heal();
+    EXPECT_FALSE(writer->failure());
+    ASSERT_TRUE(add(*writer, 1));
+  }
+  for (Result<bool> more = true; *more;) {
+    more = writer->prepare_next_segment();
+    ASSERT_TRUE(more);
+  }
+  EXPECT_TRUE(files.bytes_of("t/prepared"));
+  while (files.bytes_of("t/prepared")) ASSERT_TRUE(add(*writer, 9));
+  EXPECT_EQ(segment_paths(files).size(), 2u);
+}
+
+TEST(Writer, KeepsADeletedSegmentForTheNextUnlessSomebodyReadsIt) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  auto reader = Reader::open(files, "t");
+  while (segment_paths(files).size() < 5) ASSERT_TRUE(add(*writer, 10));
+  EXPECT_EQ(writer->retain(4 * 32768).value(), 1u);
+  EXPECT_EQ(files.bytes_of("t/prepared"), nullptr);
+  EXPECT_EQ(writer->retain(3 * 32768).value(), 1u);
+  EXPECT_NE(files.bytes_of("t/prepared"), nullptr);
+  EXPECT_FALSE(writer->prepare_next_segment().value());
+  EXPECT_EQ(writer->retain(1).value(), 2u);  // the open one stays
+  EXPECT_EQ(segment_paths(files).size(), 1u);
+}
+
+TEST(Writer, LeavesNothingBehindWhenAStartRecordsNothing) {
+  FaultFileSystem files;
+  {
+    auto writer = begin(files);
+    ASSERT_TRUE(add(*writer, 4));
+  }
+  for (std::uint64_t run = 2; run < 8; ++run) {
+    auto writer = Writer::open(files, "t", small_segments(), WallTime{1});
+    ASSERT_TRUE(writer);
+    EXPECT_EQ(writer->run().value(), run);
+    EXPECT_EQ(segment_paths(files).size(), 2u);
+    EXPECT_EQ(writer->publishers().size(), 1u);
+  }
+  EXPECT_TRUE(read_log(files).is(0, 4));
+}
+
+TEST(Writer, GivesBackTheSpaceThatAClosedSegmentDidNotNeed) {
+  TemporaryFolder temporary;
+  const std::string folder = temporary.path() + "/t";
+  WriterOptions options = small_segments(8 << 20);
+  {
+    auto writer = begin(posix_file_system(), options, folder);
+    ASSERT_TRUE(add(*writer, 4));
+  }
+  auto writer = Writer::open(posix_file_system(), folder, options, WallTime{1});
+  ASSERT_TRUE(writer);
+  struct stat status {};
+  ASSERT_EQ(::stat(segment_paths(posix_file_system(), folder).at(0).c_str(), &status), 0);
+  EXPECT_LT(status.st_blocks * 512, 1 << 20);
+  EXPECT_TRUE(read_log(posix_file_system(), folder).is(0, 4));
+}
+
+TEST(Writer, GoesOnWhileAnotherThreadSyncs) {
+  TemporaryFolder temporary;
+  auto writer = begin(posix_file_system(), small_segments(), temporary.path());
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(add(*writer, 5));
+    const SyncTicket ticket = writer->begin_sync();
+    Status result;
+    std::thread other([&] { result = ticket.run(); });
+    for (int more = 0; more < 10; ++more) ASSERT_TRUE(add(*writer, 3));  // rolls now and then
+    other.join();
+    ASSERT_TRUE(result);
+    writer->complete_sync(ticket, result);
+    ASSERT_GE(writer->synced_end(), ticket.end());
+    ASSERT_LT(writer->synced_end(), writer->next_offset() + 1);
+  }
+  EXPECT_TRUE(read_log(posix_file_system(), temporary.path()).is(0, writer->next_offset().value()));
+}
+
+}  // namespace
+}  // namespace millrace::wal
