@@ -1,0 +1,140 @@
+// Proves that every mistake in a configuration is named with its line and key, all at once, and that what is accepted
+// means what the README says.
+#include "bus/daemon/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "bus/daemon/memory_plan.hpp"
+#include "bus/ring/ring.hpp"
+
+namespace millrace::daemon {
+namespace {
+
+const TopicConfig& topic_of(const Config& config, const std::string& name) {
+  for (const TopicConfig& topic : config.topics) {
+    if (topic.name == name) return topic;
+  }
+  ADD_FAILURE() << "no topic " << name;
+  return config.topics.front();
+}
+
+std::string error_of(const std::string& text) {
+  const auto config = parse_config(text, "m.toml");
+  return config ? "accepted" : config.error().message;
+}
+
+TEST(Config, HasSoundDefaultsForEveryTopic) {
+  const Config config = default_config();
+  EXPECT_EQ(config.topics.size(), 6u);
+  for (const TopicConfig& topic : config.topics) {
+    const std::size_t pages = ring::Ring::slots_in(topic.ring_bytes, topic.page_bytes);
+    EXPECT_GE(pages, topic.readers + topic.grant_ahead + topic.unsynced_max + 2) << topic.name;
+  }
+  EXPECT_EQ(topic_of(config, "market_l2").stall_policy, ring::StallPolicy::live_only);
+  EXPECT_EQ(topic_of(config, "trade_events").stall_policy, ring::StallPolicy::block);
+}
+
+TEST(Config, ReadsSizesDurationsAndPolicies) {
+  const auto config = parse_config(R"(
+[core]
+runtime_dir = "/tmp/x"
+heartbeat_timeout = "250ms"
+[core.disk]
+idle = "spin"
+cpu = 0
+[gateway]
+listen = "127.0.0.1:9000"
+[topics.trade_events]
+ring_bytes = "20 MiB"
+publishers = 3
+linger = "500us"
+sync = "interval"
+sync_interval = "5ms"
+stall_policy = "refuse"
+writers = ["root"]
+)",
+                                   "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->socket_path(), "/tmp/x/control.sock");
+  EXPECT_EQ(config->heartbeat_timeout, std::chrono::milliseconds(250));
+  EXPECT_EQ(config->disk.idle, "spin");
+  EXPECT_EQ(config->disk.cpu, 0u);
+  const TopicConfig& trades = topic_of(*config, "trade_events");
+  EXPECT_EQ(trades.ring_bytes, 20u << 20);
+  EXPECT_EQ(trades.publishers, 3u);
+  EXPECT_EQ(trades.log.linger, std::chrono::microseconds(500));
+  EXPECT_EQ(trades.log.policy, wal::SyncPolicy::interval);
+  EXPECT_EQ(trades.stall_policy, ring::StallPolicy::refuse);
+  EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
+}
+
+TEST(Config, NamesLineAndKeyOfEverythingThatIsWrongAtOnce) {
+  const std::string error = error_of(R"([core]
+runtime_dirr = "x"
+[topics.trade_events]
+publishers = 11
+ring_bytes = "ten"
+stall_policy = "blok"
+linger = 5
+)");
+  EXPECT_NE(error.find("m.toml:2:1: core.runtime_dirr: unknown key; did you mean 'runtime_dir'?"), std::string::npos)
+      << error;
+  EXPECT_NE(error.find("m.toml:4:14: topics.trade_events.publishers: wants a whole number from 1 to 10"),
+            std::string::npos)
+      << error;
+  EXPECT_NE(error.find("m.toml:5:14: topics.trade_events.ring_bytes: wants a size"), std::string::npos) << error;
+  EXPECT_NE(error.find("m.toml:6:16: topics.trade_events.stall_policy: wants one of: block, live_only, refuse"),
+            std::string::npos)
+      << error;
+  EXPECT_NE(error.find("m.toml:7:10: topics.trade_events.linger: wants a duration"), std::string::npos) << error;
+}
+
+TEST(Config, RefusesWhatDoesNotHangTogether) {
+  EXPECT_NE(error_of("[topics.trade_events]\nring_bytes = \"1 MB\"\n").find("holds 15 pages"), std::string::npos);
+  EXPECT_NE(error_of("[topics.trade_events]\npage_bytes = 5000\n").find("power of two"), std::string::npos);
+  EXPECT_NE(error_of("[topics.mine]\n").find("is no event family"), std::string::npos);
+  EXPECT_NE(error_of("[topics.Mine]\n").find("a-z 0-9"), std::string::npos);
+  EXPECT_NE(error_of("[topics.trade_events]\nwriters = [\"nobody-of-that-name\"]\n").find("not on this host"),
+            std::string::npos);
+  EXPECT_NE(error_of("[core\n").find("m.toml:1"), std::string::npos);
+  EXPECT_NE(error_of("topics = 3\n").find("wants a table"), std::string::npos);
+  EXPECT_EQ(load_config("/nonexistent/m.toml").error().code, ErrorCode::not_found);
+}
+
+TEST(Config, CanLeaveTheDefaultTopicsOut) {
+  const auto config = parse_config("default_topics = false\n[topics.fills]\ntype = \"trade_events\"\n", "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  ASSERT_EQ(config->topics.size(), 2u);
+  EXPECT_EQ(config->topics[0].name, "fills");
+  EXPECT_EQ(config->topics[1].name, "system.health") << "the core's own stays";
+}
+
+TEST(Config, LetsOnlyListedUsersPublish) {
+  TopicConfig topic;
+  topic.name = "t";
+  EXPECT_TRUE(may_write(topic, 12345)) << "no list: whoever reaches the socket";
+  topic.writers = {"daemon"};
+  EXPECT_TRUE(may_write(topic, 0));
+  EXPECT_TRUE(may_write(topic, 1)) << "daemon";
+  const Status refused = may_write(topic, 12345);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::not_permitted);
+}
+
+TEST(MemoryPlan, SumsTheRingsAndSaysWhichStallIsBridged) {
+  const Config config = default_config();
+  std::uint64_t rings = 0;
+  for (const MemoryTerm& term : memory_plan(config)) {
+    if (term.holder.starts_with("rings of")) rings += term.bytes;
+  }
+  EXPECT_EQ(rings, 10'000'000u * 3 + 50'000'000 + 4 * 4'000'000 + 1'000'000);
+  const std::string text = print_check(config);
+  EXPECT_NE(text.find("rings of market_l2"), std::string::npos);
+  EXPECT_NE(text.find("trade_events, then publishers are back pressured"), std::string::npos);
+  EXPECT_NE(text.find("market_l2, then the log misses events, live goes on"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace::daemon
