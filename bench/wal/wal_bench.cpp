@@ -1,0 +1,172 @@
+// What the log costs: appending batches to prepared segments, and reading them back mapped. Every case checks that it
+// did what it claims. MILLRACE_BENCH_FOLDER chooses the disk; default is the temporary folder.
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include "bus/base/ids.hpp"
+#include "wal/posix_file_system.hpp"
+#include "wal/reader.hpp"
+#include "wal/writer.hpp"
+
+namespace millrace::wal {
+namespace {
+
+constexpr PublisherId publisher(1);
+
+class Folder {
+ public:
+  Folder() {
+    const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
+    path_ = (chosen != nullptr ? std::filesystem::path(chosen) : std::filesystem::temp_directory_path()) /
+            ("millrace-bench-" + to_hex(random_uuid_bytes()));
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::string path() const { return path_.string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// `count` frames of `size` bytes, header included.
+std::vector<std::byte> make_frames(std::size_t count, std::size_t size) {
+  std::vector<std::byte> bytes(count * size);
+  for (std::size_t i = 0; i < count; ++i) {
+    FrameHeader header{};
+    header.length = static_cast<std::uint32_t>(size);
+    header.key = i;
+    std::memcpy(bytes.data() + i * size, &header, sizeof header);
+  }
+  return bytes;
+}
+// Sequences are the publisher's business, and cost it nothing here.
+Sequence next_of(const Writer& writer) {
+  return writer.publishers().at(0).last_sequence.next();
+}
+
+Result<Writer> begin(const std::string& folder) {
+  auto writer = Writer::open(posix_file_system(), folder, {}, system_clock().wall());
+  if (writer) MILLRACE_TRY(writer->append_publisher({publisher, "bench", Epoch(1), {}, Sequence(0)}, WallTime{1}));
+  return writer;
+}
+bool prepare(Writer& writer) {
+  for (;;) {
+    const auto more = writer.prepare_next_segment();
+    if (!more) return false;
+    if (!*more) return true;
+  }
+}
+
+// One segment's worth into blocks that were written before; rolling and preparing are not timed.
+void append(benchmark::State& state) {
+  const auto count = static_cast<std::uint32_t>(state.range(0));
+  const auto size = static_cast<std::size_t>(state.range(1));
+  const Folder folder;
+  auto writer = begin(folder.path());
+  if (!writer) return state.SkipWithError(writer.error().message.c_str());
+  const auto frames = make_frames(count, size);
+  const std::uint64_t batch = frames.size() + sizeof(BatchHeader);
+  std::uint64_t room = 0;
+  for (auto _ : state) {
+    if (room < 2 * batch) {
+      state.PauseTiming();
+      if (!writer->sync() || !writer->retain(2 * limits::segment_size) || !prepare(*writer)) {
+        return state.SkipWithError("cannot prepare a segment");
+      }
+      // Fills what is left of this segment, until an append rolls into the prepared one.
+      for (std::uint64_t unsynced = 0;;) {
+        (void)writer->append(publisher, Epoch(1), next_of(*writer), count, frames, WallTime{1});
+        if (writer->failure() || writer->unsynced_bytes() <= unsynced) break;
+        unsynced = writer->unsynced_bytes();
+      }
+      room = limits::segment_size - header_alignment - batch;
+      state.ResumeTiming();
+    }
+    const auto done = writer->append(publisher, Epoch(1), next_of(*writer), count, frames, WallTime{1});
+    if (!done) return state.SkipWithError(done.error().message.c_str());
+    room -= batch;
+  }
+  const auto events = static_cast<std::uint64_t>(state.iterations()) * count;
+  if (writer->next_offset().value() < events) return state.SkipWithError("not all was appended");
+  state.SetItemsProcessed(static_cast<std::int64_t>(events));
+  state.SetBytesProcessed(static_cast<std::int64_t>(events * size));
+}
+BENCHMARK(append)->ArgNames({"frames", "bytes"})->Args({64, 224})->Args({292, 224});
+
+// All of a log, from the page cache; with the events of each batch or without.
+void read(benchmark::State& state) {
+  constexpr std::uint32_t count = 64;
+  const auto size = static_cast<std::size_t>(state.range(0));
+  const bool events = state.range(1) != 0;
+  const auto batches = static_cast<std::uint64_t>(state.range(2));
+  const Folder folder;
+  auto writer = begin(folder.path());
+  if (!writer) return state.SkipWithError(writer.error().message.c_str());
+  const auto frames = make_frames(count, size);
+  for (std::uint64_t i = 0; i < batches; ++i) {
+    const auto done = writer->append(publisher, Epoch(1), next_of(*writer), count, frames, WallTime{1});
+    if (!done) return state.SkipWithError(done.error().message.c_str());
+  }
+  auto reader = Reader::open(posix_file_system(), folder.path(), ReadMode::mapped);
+  if (!reader) return state.SkipWithError(reader.error().message.c_str());
+  const std::uint64_t total = batches * count;
+  for (auto _ : state) {
+    std::uint64_t seen = 0;
+    std::uint64_t keys = 0;
+    if (!reader->seek(Offset(0))) return state.SkipWithError("cannot seek");
+    while (reader->position() < Offset(total)) {
+      const auto batch = reader->next(Offset(total));
+      if (!batch || !*batch) return state.SkipWithError("the log ends too early");
+      if (!events) {
+        seen += (*batch)->count;
+        continue;
+      }
+      EventCursor cursor(**batch);
+      while (const auto event = cursor.next()) {
+        ++seen;
+        keys += event->frame.key().value();
+      }
+    }
+    if (seen != total || (events && keys != batches * count * (count - 1) / 2)) {
+      return state.SkipWithError("an event is missing");
+    }
+  }
+  const auto items = static_cast<std::int64_t>(total) * state.iterations();
+  state.SetItemsProcessed(items);
+  state.SetBytesProcessed(items * static_cast<std::int64_t>(size));
+}
+BENCHMARK(read)
+    ->ArgNames({"bytes", "walk", "batches"})
+    ->Args({168, 0, 20'000})
+    ->Args({168, 1, 20'000})
+    ->Args({168, 1, 100})
+    ->Unit(benchmark::kMillisecond);
+
+// Nothing new: what a follower's poll costs.
+void poll_the_tail(benchmark::State& state) {
+  const Folder folder;
+  auto writer = begin(folder.path());
+  if (!writer) return state.SkipWithError(writer.error().message.c_str());
+  const ReadMode mode = state.range(0) != 0 ? ReadMode::mapped : ReadMode::pread;
+  auto reader = Reader::open(posix_file_system(), folder.path(), mode);
+  // The grant, then the first tail, behind which a reader looks at all of the segment.
+  if (!reader || !reader->next() || !reader->next()) return state.SkipWithError("cannot read the log");
+  for (auto _ : state) {
+    const auto batch = reader->next();
+    if (!batch || *batch) return state.SkipWithError("there was something at the tail");
+  }
+}
+BENCHMARK(poll_the_tail)->ArgName("mapped")->Arg(0)->Arg(1);
+
+}  // namespace
+}  // namespace millrace::wal
+
+BENCHMARK_MAIN();
