@@ -55,9 +55,9 @@ class WebSocket:
             pass
 
     def send(self, message):
-        """A text message of less than 64 KiB, masked with zeros."""
+        """A text message of less than 126 bytes, masked with zeros."""
         text = json.dumps(message).encode()
-        self.socket.sendall(bytes([0x81, 0x80 | 126]) + len(text).to_bytes(2, "big") + bytes(4) + text)
+        self.socket.sendall(bytes([0x81, 0x80 | len(text)]) + bytes(4) + text)
 
     def receive(self):
         """The next text message."""
