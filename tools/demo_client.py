@@ -83,7 +83,7 @@ class WebSocket:
 
 def trades_over_websocket(port):
     web_socket = WebSocket(port)
-    web_socket.send({"op": "subscribe", "id": 1, "topic": "trade_events", "start": "latest"})
+    web_socket.send({"op": "subscribe", "id": 1, "topic": "trade_events", "start": "live"})
     while True:
         message = web_socket.receive()
         if message["type"] == "error":
