@@ -27,6 +27,18 @@ inline constexpr std::uint32_t order_entries = 16 * 1024;  // entries of an orde
 inline constexpr std::size_t topic_name_size_max = 48;
 inline constexpr std::size_t publisher_name_size_max = 48;
 
+// iceoryx 2.0.3, which holds the rings: each is a chunk, all rings of one size are a pool.
+inline constexpr std::size_t chunk_overhead = memory_page + cache_line;  // its header, and the way to the next page
+inline constexpr std::uint64_t pool_bytes_max = (4ull << 30) - 1;        // chunks beyond silently alias others
+inline constexpr std::size_t pools_max = 32;                             // hence different sizes of rings
+inline constexpr std::size_t rings_max = 500;                            // it has 512 publishers, a few its own
+inline constexpr std::uint64_t roudi_bytes = 65ull << 20;                // its management segment, as measured
+
+// Bytes of shared memory that a ring takes.
+[[nodiscard]] constexpr std::uint64_t chunk_bytes(std::uint64_t ring_bytes) {
+  return (ring_bytes + memory_page - 1) / memory_page * memory_page + chunk_overhead;
+}
+
 // Log.
 inline constexpr std::uint64_t segment_size = 64ull << 20;
 inline constexpr std::chrono::nanoseconds linger{1'000'000};  // longest wait of an unsynced batch for company

@@ -15,7 +15,7 @@
 #include <map>
 #include <sstream>
 
-#include "bus/base/idle.hpp"
+#include "bus/daemon/memory_plan.hpp"
 #include "bus/ring/ring.hpp"
 #include "schemas/families.hpp"
 #include "schemas/registry.hpp"
@@ -167,11 +167,12 @@ Checker::Take size(Size& into) {
   };
 }
 
-Checker::Take duration(std::chrono::nanoseconds& into) {
-  return [&into](const toml::node& node) -> std::string {
+Checker::Take duration(std::chrono::nanoseconds& into, std::chrono::nanoseconds min = 0ns) {
+  return [&into, min](const toml::node& node) -> std::string {
     const auto value = node.value_exact<std::string>();
     const auto time = value ? parse_duration(*value) : std::nullopt;
     if (!time) return "wants a duration, such as \"500us\", \"1ms\" or \"2s\"";
+    if (*time < min) return "must be at least " + std::to_string(min / 1us) + "us";
     return into = *time, "";
   };
 }
@@ -193,6 +194,35 @@ Checker::Take table(std::function<void(const toml::table&)> read) {
     if (!node.is_table()) return "wants a table";
     return read(*node.as_table()), "";
   };
+}
+
+Checker::Take executable(std::string& into) {
+  return [&into](const toml::node& node) -> std::string {
+    const auto value = node.value_exact<std::string>();
+    if (!value || ::access(value->c_str(), X_OK) != 0) return "wants the path of a program that this user may run";
+    return into = *value, "";
+  };
+}
+
+// "127.0.0.1:8080", "[::1]:0"
+Checker::Take endpoint(std::string& into) {
+  return [&into](const toml::node& node) -> std::string {
+    const auto value = node.value_exact<std::string>();
+    const std::size_t colon = value ? value->rfind(':') : std::string::npos;
+    if (colon != std::string::npos && colon > 0) {
+      std::uint16_t port = 0;
+      const char* const last = value->data() + value->size();
+      const auto [end, error] = std::from_chars(value->data() + colon + 1, last, port);
+      if (error == std::errc() && end == last) return into = *value, "";
+    }
+    return "wants an address and a port from 0 to 65535, such as \"127.0.0.1:8080\"";
+  };
+}
+
+// Where to point at for `key`: at itself, or at its table if it stands at its default.
+toml::source_region source_of(const toml::table& table, std::string_view key) {
+  const toml::node* node = table.get(key);
+  return node != nullptr ? node->source() : table.source();
 }
 
 void read_thread(Checker& checker, const toml::table& from, const std::string& where, ThreadConfig& thread) {
@@ -225,7 +255,7 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"sync", one_of<wal::SyncPolicy>(topic.log.policy, {{"always", wal::SyncPolicy::always},
                                                            {"interval", wal::SyncPolicy::interval},
                                                            {"none", wal::SyncPolicy::none}})},
-       {"sync_interval", duration(topic.log.interval)},
+       {"sync_interval", duration(topic.log.interval, 1us)},
        {"linger", duration(topic.log.linger)},
        {"linger_bytes", size(topic.log.linger_bytes)},
        {"segment_bytes", size(topic.log.segment_size)},
@@ -251,8 +281,7 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"event_type", number(topic.event_type, static_cast<int>(schemas::first_user_event_type), 65535)}});
 
   const auto complain = [&](const char* key, const std::string& what) {
-    const toml::node* node = from.get(key);
-    checker.complain(node != nullptr ? node->source() : from.source(), where + "." + key, what);
+    checker.complain(source_of(from, key), where + "." + key, what);
   };
   if (!std::has_single_bit(topic.page_bytes) || topic.page_bytes < limits::memory_page ||
       topic.page_bytes > limits::page_size_max) {
@@ -268,13 +297,38 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
   if (topic.log.segment_size < 4 * topic.page_bytes) {
     complain("segment_bytes", "is less than four pages of the ring");
   }
-  if (topic.schema.empty()) {
-    static const schemas::Registry built_in = schemas::Registry::built_in();
-    if (built_in.find(topic.type) == nullptr) {
-      std::string known;
-      for (const auto* type : built_in.all()) known += (known.empty() ? "" : ", ") + std::string(type->name());
-      complain("type", "'" + topic.type + "' is no event family (" + known + "); for your own, name its `schema`");
-    }
+  static const schemas::Registry built_in = schemas::Registry::built_in();
+  const bool is_built_in = built_in.find(topic.type) != nullptr;
+  if (!topic.schema.empty()) {
+    if (is_built_in) complain("type", "'" + topic.type + "' is a built-in event family: name your own differently");
+    return;
+  }
+  for (const char* key : {"root", "key_field", "event_type"}) {
+    if (from.contains(key)) complain(key, "needs a `schema`");
+  }
+  if (!is_built_in) {
+    std::string known;
+    for (const auto* type : built_in.all()) known += (known.empty() ? "" : ", ") + std::string(type->name());
+    complain("type", "'" + topic.type + "' is no event family (" + known + "); for your own, name its `schema`");
+  }
+}
+
+// Numbers the users' event types that have none, around those that have.
+void number_event_types(Checker& checker, const toml::table& tables, std::vector<TopicConfig>& topics) {
+  std::map<EventTypeId, std::string> taken;
+  const auto take = [&](const TopicConfig& topic) { return taken.emplace(topic.event_type, topic.type); };
+  for (const TopicConfig& topic : topics) {
+    if (topic.event_type == EventTypeId{}) continue;
+    const auto [it, is_new] = take(topic);
+    if (is_new || it->second == topic.type) continue;
+    checker.complain(source_of(*tables.get_as<toml::table>(topic.name), "event_type"),
+                     "topics." + topic.name + ".event_type", "is already that of '" + it->second + "'");
+  }
+  std::uint16_t next = static_cast<std::uint16_t>(schemas::first_user_event_type);
+  for (TopicConfig& topic : topics) {
+    if (topic.schema.empty() || topic.event_type != EventTypeId{}) continue;
+    do topic.event_type = EventTypeId{next++};
+    while (!take(topic).second);
   }
 }
 
@@ -300,21 +354,34 @@ Config default_config() {
   return config;
 }
 
+namespace {
+
+// `folder`: of the configuration, where relative paths of schemas begin and where they must be; none for text alone.
+Result<Config> parse(std::string_view text, const std::string& origin, const std::filesystem::path* folder);
+
+}  // namespace
+
 Result<Config> load_config(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   if (!in) return fail_errno("cannot read the configuration " + path, errno);
   std::ostringstream text;
   text << in.rdbuf();
-  auto config = parse_config(text.str(), path);
-  if (!config) return config;
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  for (TopicConfig& topic : config->topics) {  // beside the configuration
-    if (!topic.schema.empty()) topic.schema = (folder / topic.schema).string();
+  auto config = parse(text.str(), path, &folder);
+  if (!config) return config;
+  if (const Status fits = check_memory(*config, dev_shm_bytes()); !fits) {
+    return fail(fits.error().code, path + ": " + fits.error().message);
   }
   return config;
 }
 
 Result<Config> parse_config(std::string_view text, const std::string& origin) {
+  return parse(text, origin, nullptr);
+}
+
+namespace {
+
+Result<Config> parse(std::string_view text, const std::string& origin, const std::filesystem::path* folder) {
   const toml::parse_result parsed = toml::parse(text, origin);
   if (!parsed) {
     std::ostringstream message;
@@ -327,7 +394,6 @@ Result<Config> parse_config(std::string_view text, const std::string& origin) {
   bool default_topics = true;
   std::vector<TopicConfig> topics;
   const auto read_topics = [&](const toml::table& tables) {
-    std::uint16_t next_type = static_cast<std::uint16_t>(schemas::first_user_event_type);
     for (const auto& [key, node] : tables) {
       const std::string name(key.str());
       if (!is_topic_name(name) || !node.is_table()) {
@@ -336,11 +402,22 @@ Result<Config> parse_config(std::string_view text, const std::string& origin) {
             "wants a table under a name of 1 to " + std::to_string(limits::topic_name_size_max) + " of a-z 0-9 _ - .");
         continue;
       }
+      if (name == "system") {
+        checker.complain(key.source(), "topics.system", "names with a dot are quoted: [topics.\"system.health\"]");
+        continue;
+      }
       TopicConfig topic = default_topic(name);
-      topic.event_type = EventTypeId{next_type++};
       read_topic(checker, *node.as_table(), topic);
+      if (!topic.schema.empty() && folder != nullptr) {
+        topic.schema = (*folder / topic.schema).string();
+        if (::access(topic.schema.c_str(), R_OK) != 0) {
+          checker.complain(source_of(*node.as_table(), "schema"), "topics." + name + ".schema",
+                           "cannot read " + topic.schema + ": " + std::generic_category().message(errno));
+        }
+      }
       topics.push_back(std::move(topic));
     }
+    number_event_types(checker, tables, topics);
   };
   checker.read(
       parsed.table(), "",
@@ -350,8 +427,8 @@ Result<Config> parse_config(std::string_view text, const std::string& origin) {
               core, "core",
               {{"runtime_dir", words(config.runtime_dir)},
                {"log_dir", words(config.log_dir)},
-               {"heartbeat_interval", duration(config.heartbeat_interval)},
-               {"heartbeat_timeout", duration(config.heartbeat_timeout)},
+               {"heartbeat_interval", duration(config.heartbeat_interval, 1ms)},
+               {"heartbeat_timeout", duration(config.heartbeat_timeout, 1ms)},
                {"control",
                 table([&](const toml::table& t) { read_thread(checker, t, "core.control", config.control); })},
                {"disk", table([&](const toml::table& t) { read_thread(checker, t, "core.disk", config.disk); })}});
@@ -359,8 +436,8 @@ Result<Config> parse_config(std::string_view text, const std::string& origin) {
        {"gateway", table([&](const toml::table& gateway) {
           checker.read(gateway, "gateway",
                        {{"enabled", flag(config.gateway.enabled)},
-                        {"program", words(config.gateway.program)},
-                        {"listen", words(config.gateway.listen)}});
+                        {"program", executable(config.gateway.program)},
+                        {"listen", endpoint(config.gateway.listen)}});
         })},
        {"topics", table(read_topics)}});
   if (!checker.errors().empty()) {
@@ -375,6 +452,8 @@ Result<Config> parse_config(std::string_view text, const std::string& origin) {
   config.topics.insert(config.topics.begin(), topics.begin(), topics.end());
   return config;
 }
+
+}  // namespace
 
 std::vector<std::string> Config::gateway_command() const {
   std::string program = gateway.program;

@@ -20,6 +20,7 @@
 #include <iceoryx_posh/popo/untyped_publisher.hpp>
 #include <iceoryx_posh/roudi/iceoryx_roudi_components.hpp>
 #include <iceoryx_posh/runtime/posh_runtime_single_process.hpp>
+#include <iostream>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -39,6 +40,21 @@ static_assert(limits::pools_max <= iox::MAX_NUMBER_OF_MEMPOOLS && limits::rings_
 struct Place {
   std::string file;
   std::uint64_t offset = 0;
+};
+
+// RouDi talks to standard output and clog while it starts, whatever its log level.
+class Hush {
+ public:
+  Hush() {
+    std::cout.setstate(std::ios::failbit);
+    std::clog.setstate(std::ios::failbit);
+  }
+  ~Hush() {
+    std::cout.clear();
+    std::clog.clear();
+  }
+  Hush(const Hush&) = delete;
+  Hush& operator=(const Hush&) = delete;
 };
 
 // Which file is mapped at `at`, and where in it `at` lies.
@@ -190,7 +206,9 @@ Result<std::unique_ptr<SharedSegment>> SharedSegment::start(const std::vector<Ri
   }
   iox::RouDiConfig_t config;
   config.m_sharedMemorySegments.emplace_back(group, group, layout);
+  std::optional<Hush> hush(std::in_place);
   auto impl = std::make_unique<Impl>(config);
+  hush.reset();
   for (const RingRequest& ring : rings) MILLRACE_TRY(impl->add(ring));
   MILLRACE_TRY(impl->open_file());
   // iceoryx leaves its descriptors open across exec: a program started by the core would keep the dead core's lock.
