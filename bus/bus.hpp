@@ -20,7 +20,7 @@ namespace millrace {
 
 struct BusOptions {
   std::string name = "client";  // shown in status
-  std::string socket;           // the core's control socket; empty: default_socket_path()
+  std::string socket{};         // the core's control socket; empty: default_socket_path()
   std::chrono::nanoseconds timeout = std::chrono::seconds(10);  // of connect and of each request
 };
 
