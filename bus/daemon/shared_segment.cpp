@@ -145,9 +145,9 @@ Status check_way_is_clear(const std::string& group, const Pools& pools) {
                                           ") has no name, and iceoryx names its memory by it: add it to /etc/group");
   }
   MILLRACE_TRY(check_lock(iox::roudi::ROUDI_LOCK_NAME));
-  MILLRACE_TRY(check_lock(runtime_name));
-  for (const std::string& socket : {std::string(iox::roudi::IPC_CHANNEL_ROUDI_NAME), std::string(runtime_name)}) {
-    MILLRACE_TRY(check_replaceable(iox::platform::IOX_UDS_SOCKET_PATH_PREFIX + socket));
+  for (const std::string& channel : {std::string(iox::roudi::IPC_CHANNEL_ROUDI_NAME), std::string(runtime_name)}) {
+    MILLRACE_TRY(check_lock(channel));
+    MILLRACE_TRY(check_replaceable(iox::platform::IOX_UDS_SOCKET_PATH_PREFIX + channel));
   }
   std::uint64_t freed = 0;  // by the segments of a dead core, which are unlinked before the new ones are made
   for (const std::string& segment : {std::string(iox::roudi::SHM_NAME), group}) {

@@ -1,6 +1,6 @@
-// Proves that a ring is the same memory through the core's pointer and both descriptors, and that RouDi starts, is
-// refused a start, ends, and starts again after a kill, as it should: with errors where iceoryx itself would end the
-// process.
+// Proves that a ring is one memory for everybody: the core's pointer, both descriptors, and a stock iceoryx program in
+// another process, which finds it as iceoryx's own introspection does; and that RouDi starts, is refused a start, ends,
+// and starts again after a kill, as it should: with errors where iceoryx itself would end the process.
 #include "bus/daemon/shared_segment.hpp"
 
 #include <gtest/gtest.h>
@@ -71,6 +71,59 @@ TEST(SharedSegment, TheReadOnlyDescriptorCannotBeMappedWritable) {
   ASSERT_NE(readable, MAP_FAILED);
   EXPECT_EQ(::mprotect(readable, 4096, PROT_READ | PROT_WRITE), -1);
   ::munmap(readable, 4096);
+}
+
+TEST(SharedSegment, AStockIceoryxProgramTakesTheRingAndSeesWhatTheCoreWritesLater) {
+  const auto segment = start(mixed);
+  ASSERT_TRUE(segment);
+  auto* words = reinterpret_cast<std::atomic<std::uint64_t>*>(segment->ring(2));
+  words[0] = 42;
+  for (std::size_t i = 0; i < mixed.size(); ++i) segment->announce(i);
+  Process reader({program("stock_reader"), "orders", "stream1"});
+  EXPECT_EQ(reader.line_with("took"), "took 303104 42") << reader.errors();  // 300'001 and the rest of its page
+  words[1] = 43;
+  EXPECT_EQ(reader.line_with("saw"), "saw 43") << reader.errors();
+  EXPECT_EQ(reader.wait(), 0);
+  Process again({program("stock_reader"), "orders", "stream1"});
+  EXPECT_EQ(again.line_with("saw"), "saw 43") << "the ring is there for whoever comes later";
+}
+
+TEST(SharedSegment, AStockIceoryxProgramReadsTheFramesOfARunningCore) {
+  testing::TestCore core;
+  Process puppet = core.puppet("trade_events", "maker", 10'000);
+  ASSERT_EQ(puppet.line_with("done"), "done 10000") << puppet.errors();
+  Process reader({program("stock_reader"), "trade_events", "stream0", "10000"});
+  EXPECT_EQ(reader.line_with("read"), "read 10000") << reader.errors();
+}
+
+TEST(SharedSegment, AStockReaderThatIsKilledDisturbsNobody) {
+  const auto segment = start({{"trade_events", "stream0", 100'000}});
+  ASSERT_TRUE(segment);
+  segment->announce(0);
+  for (int i = 0; i < 5; ++i) {
+    Process reader({program("stock_reader"), "trade_events", "stream0"});
+    EXPECT_TRUE(reader.line_with("took")) << reader.errors();
+    reader.signal(SIGKILL);
+    EXPECT_EQ(reader.wait(), 128 + SIGKILL);
+  }
+}
+
+TEST(SharedSegment, TheIntrospectionClientListsTheServices) {
+  const auto segment = start(mixed);
+  ASSERT_TRUE(segment);
+  for (std::size_t i = 0; i < mixed.size(); ++i) segment->announce(i);
+  // It draws on a terminal, so it gets one; what it draws becomes lines.
+  Process client({"/bin/sh", "-c",
+                  "script -qfc 'stty rows 200 cols 200; TERM=xterm iox-introspection-client --all' /dev/null "
+                  "< /dev/null | stdbuf -o0 tr '\\033' '\\n'"});
+  std::string seen;
+  while (seen.find("market_l2") == std::string::npos || seen.find("system.health") == std::string::npos) {
+    const auto line = client.line();
+    ASSERT_TRUE(line) << seen << client.errors();
+    ASSERT_LT(seen.size(), 1u << 20) << "it draws again and again, without them";
+    seen += *line + "\n";
+  }
+  EXPECT_NE(seen.find("millrace"), std::string::npos) << seen;
 }
 
 TEST(SharedSegment, ASecondStartOnTheHostIsRefusedAndTheFirstGoesOn) {
@@ -144,11 +197,12 @@ TEST(SharedSegment, ACleanEndLeavesNothingAndTheNextStartInTheSameProcessWorks) 
   }
 }
 
-TEST(SharedSegment, ALockFileThatADeadUserLeftIsRemoved) {
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make another user's file";
-  const char* path = "/tmp/iox-unique-roudi.lock";
-  std::ofstream(path) << "";
-  ASSERT_EQ(::chown(path, 65534, 65534), 0);
+TEST(SharedSegment, LockFilesThatAnotherUsersDeadRouDiLeftAreRemoved) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root, to make another user's files";
+  for (const char* path : {"/tmp/iox-unique-roudi.lock", "/tmp/roudi.lock", "/tmp/millraced.lock"}) {
+    std::ofstream(path) << "";
+    ASSERT_EQ(::chown(path, 65534, 65534), 0);
+  }
   EXPECT_TRUE(start(mixed));
 }
 
