@@ -35,7 +35,7 @@ target_link_options(millrace_options INTERFACE ${MILLRACE_SANITIZE_FLAGS})
 find_program(MILLRACE_CCACHE ccache)
 if(MILLRACE_CCACHE)
   # Precompiled headers need this leniency, else ccache never hits.
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${MILLRACE_CCACHE})
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${MILLRACE_CCACHE})
 endif()
 
 find_package(Threads REQUIRED)
