@@ -8,7 +8,7 @@
 #include "bus/bus.hpp"
 #include "bus/daemon/test/processes.hpp"
 
-int publish();                                  // the README's first example
+int publish();                                 // the README's first example
 int subscribe(const std::atomic<bool>& stop);  // its second
 
 namespace millrace {

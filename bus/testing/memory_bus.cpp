@@ -38,11 +38,11 @@ std::shared_ptr<MemoryBus::Core> MemoryBus::start_core(const Core* dead) {
   }
   core->order = *Mapping::anonymous(ring::order_ring_bytes(options_.order_capacity));
   core->marks = *Mapping::anonymous(sizeof(ring::Watermarks));
-  core->recorder =
-      std::make_unique<TopicRecorder>(options_.type, std::move(*writer),
-                                      TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
-                                                            reinterpret_cast<ring::Watermarks*>(core->marks.data())},
-                                      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none});
+  core->recorder = std::make_unique<TopicRecorder>(
+      options_.type, std::move(*writer),
+      TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
+                            reinterpret_cast<ring::Watermarks*>(core->marks.data())},
+      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none});
   cores_.push_back(core);
   core_ = core;
   set_leases();
