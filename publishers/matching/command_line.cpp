@@ -91,18 +91,17 @@ Result<InstrumentConfig> parse_instrument(std::string_view text) {
 std::variant<CommandLine, int> parse_command_line(int count, const char* const* arguments) {
   CommandLine line;
   std::vector<std::string> instruments;
-  bool earliest = false;
-  bool synced = false;
   unsigned cpu = 0;
   const std::map<std::string, InputKind> inputs{
       {"generator", InputKind::generator}, {"orders", InputKind::orders}, {"both", InputKind::both}};
-  const std::map<std::string, bool> levels{{"recorded", false}, {"synced", true}};
-  const std::map<std::string, bool> starts{{"latest", false}, {"earliest", true}};
+  std::string input = "both";
+  std::string level = "recorded";
+  std::string from = "latest";
 
   CLI::App app(kAbout, "millrace-matching");
-  app.add_option("--input", line.input, "generator, orders or both (default: both)")
-      ->transform(CLI::CheckedTransformer(inputs).description(""))
-      ->option_text("KIND");
+  app.add_option("--input", input, "generator, orders or both")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"generator", "orders", "both"}).description(""));
   app.add_option("--instrument", instruments,
                  std::string("Repeatable; ") + kInstrumentForm + " (default: MILL, RACE, FLUX and WEIR)")
       ->option_text("TEXT")
@@ -111,13 +110,12 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
       ->capture_default_str()
       ->check(CLI::Range(0.001, 100e6));
   app.add_option("--seed", line.seed, "Of the generator: the same seed gives the same orders")->capture_default_str();
-  app.add_option("--level", synced,
-                 "Take orders when they are recorded, or only when they are synced to the disk (default: recorded)")
-      ->transform(CLI::CheckedTransformer(levels).description(""))
-      ->option_text("LEVEL");
-  app.add_option("--from", earliest, "Where to begin in the topic 'orders': latest or earliest (default: latest)")
-      ->transform(CLI::CheckedTransformer(starts).description(""))
-      ->option_text("WHERE");
+  app.add_option("--level", level, "Take orders when they are recorded, or only when they are synced to the disk")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"recorded", "synced"}).description(""));
+  app.add_option("--from", from, "Where to begin in the topic 'orders': latest or earliest")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"latest", "earliest"}).description(""));
   app.add_option("--socket", line.socket, "The core's control socket (default: $MILLRACE_SOCKET, or the usual place)");
   app.add_option("--name", line.name, "Of the publisher in its three topics")->capture_default_str();
   app.add_option("--idle", line.idle, "What to do when there is nothing to do: spin, yield or back_off")
@@ -129,6 +127,7 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}).description(""));
   try {
     app.parse(count, arguments);
+    line.input = inputs.at(input);
     for (const auto& text : instruments) {
       auto config = parse_instrument(text);
       if (!config) throw CLI::ValidationError("--instrument", config.error().message);
@@ -139,8 +138,8 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (line.instruments.empty()) line.instruments = demo_instruments();
-  if (synced) line.level = Level::synced;
-  if (earliest) line.start = StartEarliest{};
+  if (level == "synced") line.level = Level::synced;
+  if (from == "earliest") line.start = StartEarliest{};
   if (cpu_option->count() > 0) line.cpu = cpu;
   return line;
 }

@@ -69,14 +69,14 @@ TEST_F(VenueBusTest, GeneratedOrdersTradeThroughTheBus) {
     published += flow.do_work({});
     orders->step();
     (void)service.do_work({});
-    if (i % 4 == 3) {  // the disks are slow
+    if (i % 8 == 7) {  // the disks are slow
       trades->settle();
       reports->settle();
       depth->settle();
     }
     (void)(*trade_subscriber)->poll<schemas::TradeEvent>(on_trade);
   }
-  for (int i = 0; i < 200 && (service.commands() < published || service.waiting() > 0); ++i) {
+  for (int i = 0; i < 2000 && (service.commands() < published || service.waiting() > 0); ++i) {
     orders->settle();
     (void)service.do_work({});
     trades->settle();
