@@ -90,7 +90,7 @@ TEST_F(VenueBusTest, GeneratedOrdersTradeThroughTheBus) {
   EXPECT_EQ(service.commands(), published);
   EXPECT_GT(seen, 300u);
   EXPECT_EQ(seen, trade_publisher->next_sequence().value() - 1);
-  EXPECT_GT(report_publisher->back_pressured(), 0u) << "a test of waiting must have waited";
+  EXPECT_GT(depth_publisher->back_pressured(), 0u) << "a test of waiting must have waited";
 }
 
 }  // namespace
