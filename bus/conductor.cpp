@@ -40,6 +40,11 @@ Conductor::~Conductor() {
   stopping_ = true;
   (void)::eventfd_write(wake_.get(), 1);
   if (thread_.joinable()) thread_.join();
+  // Names and leases are free when this returns, not once the process ends: a closed socket alone frees nothing.
+  if (connected()) {
+    detach_forgotten();
+    if (connection_) (void)connection_->flush();
+  }
 }
 
 Status Conductor::start() {

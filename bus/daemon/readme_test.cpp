@@ -28,7 +28,8 @@ TEST(Readme, ItsExamplesPublishAndSubscribe) {
     const auto report = (*bus)->status();
     if (!report) return false;
     for (const auto& topic : report->topics) {
-      if (topic->name == "trade_events") return topic->subscribers.size() == 1 && topic->subscribers[0]->lag == 0;
+      if (topic->name == "trade_events")
+        return topic->recorded_end == 2 && topic->subscribers.size() == 1 && topic->subscribers[0]->lag == 0;
     }
     return false;
   }));

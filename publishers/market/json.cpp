@@ -1,6 +1,5 @@
 #include "publishers/market/json.hpp"
 
-#include <boost/json/src.hpp>
 #include <chrono>
 
 #include "publishers/market/decimal.hpp"
