@@ -19,7 +19,7 @@ std::optional<AccountId> Accounts::find(std::string_view text) const {
 }
 
 std::string_view Accounts::text(AccountId account) const {
-  if (account == AccountId(0)) return {};
+  if (account == AccountId(0)) return "";
   return texts_[account.value() - 1];
 }
 

@@ -32,7 +32,7 @@ class TestCommand {
 
   [[nodiscard]] static TestCommand enter(schemas::Side side, std::int64_t quantity, std::int64_t price,
                                          std::string_view account, std::uint64_t order = 0,
-                                         std::string_view client = {}) {
+                                         std::string_view client = "") {
     TestCommand command(schemas::OrderAction::enter, "MILL", account);
     command->mutate_side(side);
     command->mutate_quantity(quantity);

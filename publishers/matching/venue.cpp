@@ -96,7 +96,7 @@ void Venue::refuse(OrderReason reason, std::string_view instrument) {
   report.order = OrderId(command_->order_id());
   copy_text(&report.client_order_id, command_->client_order_id());
   copy_text(&report.account, command_->account());
-  schemas::set_text(&report.instrument, instrument);
+  if (!instrument.empty()) schemas::set_text(&report.instrument, instrument);  // a field left out has no bytes at all
   report.kind = OrderEventKind::rejected;
   report.reason = reason;
   report.side = command_->side();
