@@ -1,5 +1,6 @@
 #include "publishers/market/json.hpp"
 
+#include <boost/json.hpp>
 #include <chrono>
 
 #include "publishers/market/decimal.hpp"
