@@ -32,7 +32,7 @@ bool set_text(Text* into, std::string_view value) {
   const std::size_t size = std::min(value.size(), sizeof(Text));
   std::uint8_t* const bytes = into->mutable_bytes()->Data();
   std::memset(bytes, 0, sizeof(Text));  // all of it: a constant size is a store or two, the rest of it a call
-  std::memcpy(bytes, value.data(), size);
+  if (size > 0) std::memcpy(bytes, value.data(), size);  // an empty view may point nowhere
   return size == value.size();
 }
 

@@ -68,6 +68,10 @@ class Writer {
 
   [[nodiscard]] LogId log_id() const { return log_id_; }
   [[nodiscard]] Run run() const { return run_; }
+  // The oldest event there is.
+  [[nodiscard]] Offset first_offset() const {
+    return sealed_.empty() ? name_.first_offset : sealed_.front().first_offset;
+  }
   [[nodiscard]] Offset next_offset() const { return next_offset_; }
   [[nodiscard]] Offset synced_end() const { return synced_end_; }  // first offset that is not synced
   [[nodiscard]] std::uint64_t unsynced_bytes() const { return place_.at - synced_.byte; }

@@ -461,6 +461,7 @@ control::StatusReportT Core::status() const {
     out->name = topic.config().name;
     out->state = topic_states_[i];
     out->reason = topic_reasons_[i];
+    out->first_offset = recorder.first_offset.value();
     out->recorded_end = topic.marks().topic.recorded_end.load(std::memory_order_acquire);
     out->synced_end = topic.marks().topic.synced_end.load(std::memory_order_acquire);
     out->record_time = static_cast<std::int64_t>(topic.marks().topic.record_time.load(std::memory_order_relaxed));

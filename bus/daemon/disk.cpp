@@ -154,7 +154,8 @@ void Disk::finish() {
 
 void Disk::publish_report(std::size_t topic) {
   const TopicRecorder& recorder = *recorders_[topic];
-  RecorderReport report{recorder.state(), recorder.failure(), recorder.stopped(), recorder.counters()};
+  RecorderReport report{recorder.state(), recorder.failure(), recorder.stopped(), recorder.counters(),
+                        recorder.first_offset()};
   const std::lock_guard lock(reports_mutex_);
   reports_[topic] = std::move(report);
 }

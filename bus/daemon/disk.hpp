@@ -38,6 +38,7 @@ struct RecorderReport {
   std::string failure;
   std::vector<std::string> stopped;  // a stream each: why its publisher is not recorded, empty if it is
   TopicRecorder::Counters counters;
+  Offset first_offset;  // the oldest event there is
 };
 
 class Disk {

@@ -97,6 +97,7 @@ class TopicRecorder {
   // Why the publisher of each stream is not recorded any more: what it wrote; empty if all is well.
   [[nodiscard]] std::vector<std::string> stopped() const;
   [[nodiscard]] wal::Writer& log() { return writer_; }
+  [[nodiscard]] Offset first_offset() const { return writer_.first_offset(); }  // the oldest event there is
   [[nodiscard]] const std::string& topic() const { return topic_; }
 
  private:
