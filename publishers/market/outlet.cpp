@@ -1,6 +1,7 @@
 #include "publishers/market/outlet.hpp"
 
 #include "publishers/market/translate.hpp"
+#include "publishers/matching/translate.hpp"
 
 namespace millrace::market {
 
@@ -20,6 +21,17 @@ void MarketOutlet::idle() {
 bool MarketOutlet::recorded() const {
   return trades_.recorded_sequence().next() >= trades_.next_sequence() &&
          books_.recorded_sequence().next() >= books_.next_sequence();
+}
+
+PublishStatus OrderOutlet::begin(WallTime time) {
+  return publish(matching::SetPhase{matching::InstrumentId(0), config_.phase, config_.reference}, time);
+}
+
+PublishStatus OrderOutlet::publish(const matching::Command& command, WallTime time) {
+  return orders_
+      .publish<schemas::OrderCommand>(
+          [&](schemas::OrderCommand& into) { matching::write(command, config_, "", time, into); })
+      .status;
 }
 
 }  // namespace millrace::market

@@ -1,8 +1,9 @@
 // millrace-oracle: publishes each recording of real data through a running bus, reads it back by a shared-memory
-// follower, a WebSocket client and the log, and holds each reading against what the venue itself recorded. tools/oracle
-// starts what it needs.
+// follower and a WebSocket client while it goes on, and from the log, and holds each reading against what the venue
+// itself recorded. tools/oracle starts what it needs.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,162 +11,196 @@
 #include "bus/bus.hpp"
 #include "publishers/market/oracles.hpp"
 #include "publishers/market/outlet.hpp"
-#include "publishers/matching/translate.hpp"
 #include "tools/oracles/readings.hpp"
 
 namespace millrace::oracles {
 namespace {
 
-struct Setting {
-  std::string data, socket;
-  std::uint16_t gateway_port = 0;
-  std::string matching;  // instrument of a millrace-matching that reads `orders`, empty: none runs
+using MakeCheck = std::function<Result<std::unique_ptr<market::OracleCheck>>()>;
+
+class Oracles {
+ public:
+  Oracles(Bus& bus, std::string data, std::uint16_t gateway_port)
+      : bus_(bus), data_(std::move(data)), gateway_port_(gateway_port) {}
+
+  // Each recording, published here.
+  [[nodiscard]] Status run_replays();
+  // The whole chain: the orders of the day in Shanghai on the topic `orders`, which another process matches.
+  [[nodiscard]] Status run_matching(const std::string& instrument);
+  [[nodiscard]] bool all_as_expected() const { return all_as_expected_; }
+
+ private:
+  // Three readings, each with a check of its own. `make_events` has the events made and returns where they end.
+  [[nodiscard]] Status read_and_check(const std::string& prefix, const std::string& name,
+                                      std::optional<Reading::Causes> causes, const MakeCheck& make_check,
+                                      const std::function<Result<Offsets>()>& make_events);
+  void print(const std::string& name, Via via, std::uint64_t matched, std::uint64_t expected);
+
+  Bus& bus_;
+  std::string data_;
+  std::uint16_t gateway_port_;
+  bool all_as_expected_ = true;
 };
 
-bool all_as_expected = true;
-
-void print(const std::string& name, const std::string& via, std::uint64_t matched, std::uint64_t expected) {
-  std::printf("%s[%s]: %lu of %lu\n", name.c_str(), via.c_str(), matched, expected);
-  std::fflush(stdout);
-  if (matched != expected || expected == 0) all_as_expected = false;
-}
-
-// Publishes the whole recording; waits until it is in the log.
-Status publish(market::Replay& replay, Publisher& trades, Publisher& books) {
-  market::MarketOutlet outlet(trades, books);
-  BackOffIdle idle;
+// Again and again until it is in the ring.
+template <class Publish>
+Status publish(BackOffIdle& idle, Publish&& attempt) {
   for (;;) {
-    const auto event = replay.next();
-    if (!event) return fail(event.error());
-    if (!*event) break;
-    for (;;) {
-      const PublishStatus status = outlet.publish(**event);
-      idle.idle(status == PublishStatus::ok ? 1 : 0);
-      if (status == PublishStatus::ok) break;
-      if (status != PublishStatus::back_pressured && status != PublishStatus::disconnected) {
-        return fail(ErrorCode::internal, "not published: " + std::string(to_string(status)));
-      }
+    const PublishStatus status = attempt();
+    idle.idle(status == PublishStatus::ok ? 1 : 0);
+    if (status == PublishStatus::ok) return {};
+    if (status != PublishStatus::back_pressured && status != PublishStatus::disconnected) {
+      return fail(ErrorCode::internal, "not published: " + std::string(to_string(status)));
     }
   }
-  while (!outlet.recorded()) idle.idle(0);
-  return {};
 }
 
-// The three readings of the same offsets, each with a check of its own.
-Status read_and_check(Bus& bus, const Setting& setting, const std::string& name, const Span& trades, const Span& books,
-                      const std::function<Result<std::unique_ptr<market::OracleCheck>>()>& make_check,
-                      std::optional<Offset> valid_at_cause_of) {
-  Digest first;
+void Oracles::print(const std::string& name, Via via, std::uint64_t matched, std::uint64_t expected) {
+  std::printf("%s[%s]: %lu of %lu\n", name.c_str(), to_string(via).c_str(), matched, expected);
+  std::fflush(stdout);
+  if (matched != expected || expected == 0) all_as_expected_ = false;
+}
+
+Status Oracles::read_and_check(const std::string& prefix, const std::string& name,
+                               std::optional<Reading::Causes> causes, const MakeCheck& make_check,
+                               const std::function<Result<Offsets>()>& make_events) {
+  const auto from = recorded_ends(bus_);
+  if (!from) return fail(from.error());
+  std::vector<std::pair<Via, std::unique_ptr<Reading>>> readings;
   for (const Via via : {Via::follower, Via::websocket, Via::log}) {
     auto check = make_check();
     if (!check) return fail(check.error());
-    Digest digest;
-    const auto feed = [&](const Span& span) {
-      return read_span(bus, setting.gateway_port, via, span, [&](Offset offset, const FrameView& frame) {
-        digest.add(offset, frame);
-        deliver(frame, **check, valid_at_cause_of);
-      });
-    };
-    MILLRACE_TRY(feed(trades));
-    MILLRACE_TRY(feed(books));
-    for (const market::OracleResult& result : (*check)->results()) {
-      print(result.name, to_string(via), result.matched, result.expected);
+    readings.emplace_back(
+        via, std::make_unique<Reading>(via, Reading::Source{bus_, gateway_port_, *from, causes}, std::move(*check)));
+    if (via != Via::log) readings.back().second->start();
+  }
+  const auto ends = make_events();
+  if (!ends) return fail(ends.error());
+  std::optional<Reading::Outcome> follower;
+  for (auto& [via, reading] : readings) {
+    auto outcome = reading->finish(*ends);
+    if (!outcome) return fail(outcome.error());
+    for (const auto& result : outcome->results) print(prefix + result.name, via, result.matched, result.expected);
+    if (!follower) follower = std::move(*outcome);
+    if (via == Via::follower) continue;
+    std::uint64_t count = 0, same = 0;
+    for (std::size_t i = 0; i < market_topics.size(); ++i) {
+      count += follower->digests[i].count;
+      if (outcome->digests[i] == follower->digests[i]) same += outcome->digests[i].count;
     }
-    if (via == Via::follower) {
-      first = digest;
-    } else {
-      print(name + " same events in the same order as the follower", to_string(via), digest == first ? first.count : 0,
-            first.count);
-    }
+    print(prefix + name + " events as the follower had them, byte for byte and in order", via, same, count);
   }
   return {};
 }
 
-Status run_replays(Bus& bus, const Setting& setting) {
-  auto trades = bus.publisher("trade_events", "oracle");
+Status Oracles::run_replays() {
+  auto trades = bus_.publisher("trade_events", "oracle");
   if (!trades) return fail(trades.error());
-  auto books = bus.publisher("market_l2", "oracle");
+  auto books = bus_.publisher("market_l2", "oracle");
   if (!books) return fail(books.error());
+  market::MarketOutlet outlet(*trades, *books);
   for (const market::OracleSpec& spec : market::all_oracles()) {
-    auto oracle = spec.open(setting.data);
+    auto oracle = spec.open(data_);
     if (!oracle) return fail(oracle.error());
-    const auto trades_from = recorded_end(bus, "trade_events");
-    const auto books_from = recorded_end(bus, "market_l2");
-    if (!trades_from || !books_from) return fail(ErrorCode::internal, "the core names no recorded end");
-    MILLRACE_TRY(publish(*oracle->replay, *trades, *books));
-    const Span trade_span{"trade_events", *trades_from, *recorded_end(bus, "trade_events")};
-    const Span book_span{"market_l2", *books_from, *recorded_end(bus, "market_l2")};
     const auto make_check = [&]() -> Result<std::unique_ptr<market::OracleCheck>> {
-      auto again = spec.open(setting.data);
+      auto again = spec.open(data_);
       if (!again) return fail(again.error());
       return std::move(again->check);
     };
-    MILLRACE_TRY(read_and_check(bus, setting, spec.name, trade_span, book_span, make_check, std::nullopt));
+    const auto publish_all = [&]() -> Result<Offsets> {
+      BackOffIdle idle;
+      for (;;) {
+        const auto event = oracle->replay->next();
+        if (!event) return fail(event.error());
+        if (!*event) break;
+        MILLRACE_TRY(publish(idle, [&] { return outlet.publish(**event); }));
+      }
+      while (!outlet.recorded()) idle.idle(0);
+      return recorded_ends(bus_);
+    };
+    MILLRACE_TRY(read_and_check("", spec.name, std::nullopt, make_check, publish_all));
   }
   return {};
 }
 
-// The whole chain: the day's orders on the topic `orders`, another process matches them, its trades and books are
-// checked.
-Status run_matching(Bus& bus, const Setting& setting) {
-  auto day = market::load_sse_day(setting.data, matching::InstrumentId(0));
+Status Oracles::run_matching(const std::string& instrument) {
+  auto day = market::load_sse_day(data_, matching::InstrumentId(0));
   if (!day) return fail(day.error());
-  const matching::InstrumentConfig config = day->instrument_config(setting.matching);
-  auto orders = bus.publisher("orders", "oracle");
+  const matching::InstrumentConfig config = day->instrument_config(instrument);
+  auto orders = bus_.publisher("orders", "oracle");
   if (!orders) return fail(orders.error());
-  const auto orders_from = recorded_end(bus, "orders");
-  const auto trades_from = recorded_end(bus, "trade_events");
-  const auto books_from = recorded_end(bus, "market_l2");
-  const auto events_from = recorded_end(bus, "order_events");
-  if (!orders_from || !trades_from || !books_from || !events_from) {
-    return fail(ErrorCode::internal, "the core names no recorded end");
-  }
-  BackOffIdle idle;
-  const auto send = [&](const matching::Command& command, WallTime time) {
-    for (;;) {
-      const Published done = orders->publish<schemas::OrderCommand>(
-          [&](schemas::OrderCommand& event) { matching::write(command, config, "", time, event); });
-      idle.idle(done ? 1 : 0);
-      if (done) return;
-    }
-  };
-  // The day begins in an auction with yesterday's close as its reference; the process began in continuous trading.
-  send(matching::SetPhase{matching::InstrumentId(0), config.phase, config.reference}, WallTime{0});
-  for (const market::SseDay::TimedCommand& command : day->commands()) send(command.command, command.input.time);
-  const Offset last(orders_from->value() + day->commands().size());
-  MILLRACE_TRY(wait_for_cause(bus, Span{"order_events", *events_from, Offset(UINT64_MAX)},
-                              Span{"market_l2", *books_from, Offset(UINT64_MAX)}, last));
-  const Span trade_span{"trade_events", *trades_from, *recorded_end(bus, "trade_events")};
-  const Span book_span{"market_l2", *books_from, *recorded_end(bus, "market_l2")};
+  market::OrderOutlet outlet(*orders, config);
+  const auto begin = recorded_end(bus_, "orders");
+  if (!begin) return fail(begin.error());
+  const Offset first = begin->next();  // behind the command that begins the day
+  const Offset after = first + day->commands().size();
+
   const auto make_check = [&]() -> Result<std::unique_ptr<market::OracleCheck>> {
-    auto check = market::make_sse_check(*day);
-    return check;
+    return market::make_sse_check(*day);
   };
-  return read_and_check(bus, setting, "sse-600519 matched by millrace-matching", trade_span, book_span, make_check,
-                        orders_from->next());
+  const auto publish_all = [&]() -> Result<Offsets> {
+    const auto from = recorded_ends(bus_);
+    if (!from) return fail(from.error());
+    BackOffIdle idle;
+    const auto send = [&](const matching::Command& command, WallTime time) {
+      return publish(idle, [&] { return outlet.publish(command, time); });
+    };
+    WallTime time;
+    MILLRACE_TRY(publish(idle, [&] { return outlet.begin(time); }));
+    for (const auto& command : day->commands()) {
+      time = command.input.time;
+      MILLRACE_TRY(send(command.command, time));
+    }
+    // One trade more, after the day: when it has come on both topics, so has the day.
+    using matching::InstrumentId, matching::NewOrder, matching::OrderId, matching::OrderKind, matching::Side;
+    const OrderId seller(1ULL << 50), buyer(seller.next());
+    MILLRACE_TRY(send(matching::SetPhase{InstrumentId(0), matching::Phase::continuous, config.reference}, time));
+    MILLRACE_TRY(
+        send(NewOrder{InstrumentId(0), seller, {}, Side::sell, OrderKind::limit, config.reference, config.lot}, time));
+    MILLRACE_TRY(
+        send(NewOrder{InstrumentId(0), buyer, {}, Side::buy, OrderKind::limit, config.reference, config.lot}, time));
+    Offsets ends;
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+      const auto end = first_caused_by(bus_, market_topics[i], (*from)[i], after + 2);
+      if (!end) return fail(end.error());
+      ends[i] = end->next();
+    }
+    return ends;
+  };
+  return read_and_check("by millrace-matching: ", "sse-600519", Reading::Causes{first, after}, make_check, publish_all);
 }
 
-int main(int argc, char** argv) {
-  CLI::App app{"millrace-oracle: real data through a running bus, held against what the venues recorded"};
-  Setting setting;
-  app.add_option("--data", setting.data, "folder of the recordings")->required();
-  app.add_option("--socket", setting.socket, "the core's control socket")->required();
-  app.add_option("--gateway-port", setting.gateway_port, "of the gateway on 127.0.0.1")->required();
-  app.add_option("--matching", setting.matching, "instrument of a millrace-matching that reads the topic orders");
-  CLI11_PARSE(app, argc, argv);
-  auto bus = Bus::connect({.name = "millrace-oracle", .socket = setting.socket});
-  Status status = bus ? run_replays(**bus, setting) : fail(bus.error());
-  if (status && !setting.matching.empty()) status = run_matching(**bus, setting);
+int run(int argc, char** argv) {
+  CLI::App app{"Real data through a running bus, held against what the venues recorded", "millrace-oracle"};
+  std::string data, socket, matching;
+  std::uint16_t gateway_port = 0;
+  app.add_option("--data", data, "Folder of the recordings")->required();
+  app.add_option("--socket", socket, "The core's control socket")->required();
+  app.add_option("--gateway-port", gateway_port, "Of the gateway on 127.0.0.1")->required();
+  app.add_option("--matching", matching, "Instrument of a millrace-matching that reads the topic 'orders'");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  auto bus = Bus::connect({.name = "millrace-oracle", .socket = socket});
+  if (!bus) {
+    std::fprintf(stderr, "millrace-oracle: %s\n", bus.error().message.c_str());
+    return 1;
+  }
+  Oracles oracles(**bus, data, gateway_port);
+  Status status = oracles.run_replays();
+  if (status && !matching.empty()) status = oracles.run_matching(matching);
   if (!status) {
     std::fprintf(stderr, "millrace-oracle: %s\n", status.error().message.c_str());
     return 1;
   }
-  return all_as_expected ? 0 : 1;
+  return oracles.all_as_expected() ? 0 : 1;
 }
 
 }  // namespace
 }  // namespace millrace::oracles
 
 int main(int argc, char** argv) {
-  return millrace::oracles::main(argc, argv);
+  return millrace::oracles::run(argc, argv);
 }
