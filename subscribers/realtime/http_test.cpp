@@ -4,16 +4,16 @@
 #include <chrono>
 #include <thread>
 
+#include "subscribers/realtime/client/ws_client.hpp"
 #include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/testing/memory_source.hpp"
-#include "subscribers/realtime/testing/ws_client.hpp"
 
 namespace millrace::gateway {
 namespace {
 
-using testing::http_raw;
-using testing::http_request;
-using testing::HttpReply;
+using client::http_raw;
+using client::http_request;
+using client::HttpReply;
 namespace json = boost::json;
 
 class HttpTest : public ::testing::Test {

@@ -4,15 +4,15 @@
 #include <chrono>
 #include <thread>
 
+#include "subscribers/realtime/client/ws_client.hpp"
 #include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/testing/memory_source.hpp"
-#include "subscribers/realtime/testing/ws_client.hpp"
 
 namespace millrace::gateway {
 namespace {
 
+using client::WsClient;
 using testing::MemorySource;
-using testing::WsClient;
 
 class LimitsTest : public ::testing::Test {
  protected:
@@ -126,7 +126,7 @@ TEST_F(LimitsTest, AThousandConnectionsAllGetTheSameEvents) {
 TEST_F(LimitsTest, AConnectionThatNeverAsksIsClosed) {
   options_.http_timeout = std::chrono::milliseconds(50);
   start();
-  EXPECT_EQ(testing::http_raw(gateway_->port(), "GET / HT").status, 0u);
+  EXPECT_EQ(client::http_raw(gateway_->port(), "GET / HT").status, 0u);
   EXPECT_TRUE(eventually(Counter::http_timeouts, 1));
   expect_undisturbed();
 }

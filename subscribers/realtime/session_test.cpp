@@ -6,16 +6,16 @@
 #include <set>
 #include <thread>
 
+#include "subscribers/realtime/client/ws_client.hpp"
 #include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/protocol.hpp"
 #include "subscribers/realtime/testing/memory_source.hpp"
-#include "subscribers/realtime/testing/ws_client.hpp"
 
 namespace millrace::gateway {
 namespace {
 
+using client::WsClient;
 using testing::MemorySource;
-using testing::WsClient;
 namespace json = boost::json;
 
 class SessionTest : public ::testing::Test {

@@ -7,7 +7,7 @@
 
 #include "bus/base/idle.hpp"
 #include "publishers/market/translate.hpp"
-#include "subscribers/realtime/testing/ws_client.hpp"
+#include "subscribers/realtime/client/ws_client.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
 
@@ -155,7 +155,7 @@ Status Reading::read_follower() {
 }
 
 Status Reading::read_websocket() {
-  gateway::testing::WsClient client(source_.gateway_port);
+  gateway::client::WsClient client(source_.gateway_port);
   if (!client.connected()) return fail(ErrorCode::disconnected, "the gateway does not answer");
   for (std::size_t i = 0; i < market_topics.size(); ++i) {
     client.send(R"({"op":"subscribe","topic":")" + std::string(market_topics[i]) + R"(","start":{"offset":)" +

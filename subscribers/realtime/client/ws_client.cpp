@@ -1,13 +1,12 @@
-#include "subscribers/realtime/testing/ws_client.hpp"
-
-#include <gtest/gtest.h>
+#include "subscribers/realtime/client/ws_client.hpp"
 
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/buffers_to_string.hpp>
 
+#include "bus/base/assert.hpp"
 #include "subscribers/realtime/net.hpp"
 
-namespace millrace::gateway::testing {
+namespace millrace::gateway::client {
 
 struct WsClient::Impl {
   asio::io_context io;
@@ -106,7 +105,7 @@ boost::json::value WsClient::receive_type(std::string_view type) {
 }
 
 void WsClient::expect(std::string_view type) {
-  EXPECT_FALSE(receive_type(type).is_null()) << "waiting for " << type;
+  MILLRACE_ASSERT(!receive_type(type).is_null(), "the awaited message comes");
 }
 
 std::vector<boost::json::value> WsClient::receive_events(std::size_t count) {
@@ -140,4 +139,4 @@ HttpReply http_request(std::uint16_t port, std::string_view method, std::string_
                             " HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
 }
 
-}  // namespace millrace::gateway::testing
+}  // namespace millrace::gateway::client

@@ -1,4 +1,4 @@
-// A blocking WebSocket client, and a blocking HTTP request, for tests.
+// A blocking WebSocket client, and a blocking HTTP request, for tests and tools.
 #pragma once
 
 #include <boost/json.hpp>
@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace millrace::gateway::testing {
+namespace millrace::gateway::client {
 
 class WsClient {
  public:
@@ -58,4 +58,4 @@ struct HttpReply {
 // Sends bytes as they are, reads one answer.
 [[nodiscard]] HttpReply http_raw(std::uint16_t port, std::string_view bytes);
 
-}  // namespace millrace::gateway::testing
+}  // namespace millrace::gateway::client
