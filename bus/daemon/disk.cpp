@@ -9,6 +9,7 @@ using namespace std::chrono_literals;
 
 constexpr auto report_interval = 10ms;
 constexpr auto retain_interval = 1s;
+constexpr std::uint64_t full_enough = 16 * 1024;  // bytes recorded in one round
 
 // Never polls: its agent sleeps in the queue.
 class NoIdle final : public IdleStrategy {
@@ -67,7 +68,15 @@ std::uint64_t Disk::record(MonotonicTime now) {
     ++work;
   }
   recording_since_.store(now.ns, std::memory_order_relaxed);
-  for (std::size_t i = 0; i < recorders_.size(); ++i) work += recorders_[i]->do_work(wall);
+  std::uint64_t bytes = 0;
+  for (TopicRecorder* recorder : recorders_) {
+    const std::uint64_t before = recorder->counters().bytes;
+    (void)recorder->do_work(wall);
+    bytes += recorder->counters().bytes - before;
+  }
+  // A few events are no reason to come straight back: they would be written one by one, and on few cores the writing
+  // would starve those who publish and read. Let some gather, for as long as the idle strategy sleeps.
+  if (bytes >= full_enough) ++work;
   work += admit();
   recording_since_.store(0, std::memory_order_relaxed);
   for (std::size_t i = 0; i < recorders_.size(); ++i) {
