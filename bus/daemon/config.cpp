@@ -464,6 +464,13 @@ std::vector<std::string> Config::gateway_command() const {
   return {program, "--socket", socket_path(), "--listen", gateway.listen};
 }
 
+std::uint32_t granted_ahead(const TopicConfig& topic) {
+  const std::size_t pages = ring::Ring::slots_in(topic.ring_bytes, topic.page_bytes);
+  const std::size_t held = topic.readers + topic.unsynced_max + 2;
+  const std::size_t spare = std::min(pages / 3, pages > held ? pages - held : 0);
+  return std::max(topic.grant_ahead, static_cast<std::uint32_t>(spare));
+}
+
 Status may_write(const TopicConfig& topic, uid_t uid) {
   if (topic.writers.empty() || uid == 0 || uid == ::getuid()) return {};
   const passwd* user = ::getpwuid(uid);

@@ -70,6 +70,10 @@ struct Config {
 // `origin` stands in the messages.
 [[nodiscard]] Result<Config> parse_config(std::string_view text, const std::string& origin);
 
+// Pages that the core keeps granted: at least grant_ahead, and a third of the ring where it has them to spare. A core
+// that shares its processors with spinning publishers and readers may not run for milliseconds.
+[[nodiscard]] std::uint32_t granted_ahead(const TopicConfig& topic);
+
 // Whether the user may publish on the topic: listed in its `writers`, or root, or the core's own user.
 [[nodiscard]] Status may_write(const TopicConfig& topic, uid_t uid);
 

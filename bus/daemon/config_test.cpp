@@ -111,6 +111,16 @@ TEST(Config, CanLeaveTheDefaultTopicsOut) {
   EXPECT_EQ(config->topics[1].name, "system.health") << "the core's own stays";
 }
 
+TEST(Config, GrantsAThirdOfARingAheadWhereItHasThePagesToSpare) {
+  TopicConfig topic;
+  topic.ring_bytes = 64 << 20;
+  EXPECT_EQ(granted_ahead(topic), ring::Ring::slots_in(topic.ring_bytes, topic.page_bytes) / 3);
+  topic.ring_bytes = 8 << 20;
+  EXPECT_EQ(granted_ahead(topic), ring::Ring::slots_in(topic.ring_bytes, topic.page_bytes) - 64 - 32 - 2);
+  topic.ring_bytes = 1 << 20;
+  EXPECT_EQ(granted_ahead(topic), topic.grant_ahead);
+}
+
 TEST(Config, LetsOnlyListedUsersPublish) {
   TopicConfig topic;
   topic.name = "t";

@@ -85,7 +85,7 @@ std::string print_check(const Config& config) {
          std::to_string(stated_frame) + " bytes a publisher, for\n";
   for (const TopicConfig& topic : config.topics) {
     const std::size_t pages = ring::Ring::slots_in(topic.ring_bytes, topic.page_bytes);
-    const std::uint64_t room = (pages - topic.grant_ahead) * topic.page_bytes;
+    const std::uint64_t room = (pages - granted_ahead(topic)) * topic.page_bytes;
     const char* then = topic.stall_policy == ring::StallPolicy::block    ? "then publishers are back pressured"
                        : topic.stall_policy == ring::StallPolicy::refuse ? "then events are refused"
                                                                          : "then the log misses events, live goes on";

@@ -20,7 +20,7 @@ Result<std::unique_ptr<Topic>> Topic::create(const TopicConfig& config, const sc
     const auto ring = ring::Ring::create(memory.bytes, config.page_bytes);
     if (!ring) return fail(ring.error().code, "topic '" + config.name + "': " + ring.error().message);
     topic->streams_.push_back(
-        {memory, std::make_unique<ring::Pages>(*ring, config.grant_ahead, config.stall_policy), {}});
+        {memory, std::make_unique<ring::Pages>(*ring, granted_ahead(config), config.stall_policy), {}});
     pages.push_back(topic->streams_.back().pages.get());
   }
   topic->recorder_ = std::make_unique<TopicRecorder>(
