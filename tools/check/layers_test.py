@@ -110,7 +110,7 @@ class LayersTest(unittest.TestCase):
 
     def test_no_path_of_one_machine_is_named(self):
         self.assert_found({"README.md": "see\n/ho" "me/ann/data\n"}, "README.md:2: path: ")
-        self.assertEqual(self.check({"README.md": "in `~/work/x`, a/home/b and https://example.org/home/\n"}), [])
+        self.assertEqual(self.check({"README.md": "in `~/data/x`, a/home/b and https://example.org/home/\n"}), [])
 
     def test_the_top_level_is_as_agreed(self):
         self.assert_found({"notes.txt": ""}, "notes.txt:1: top-level: ")
