@@ -91,6 +91,7 @@ bool Follower::fetch_live() {
     if (!entry || entry->stream >= readers_.size()) break;
     ++*entry_;
     if (entry->end_offset() <= next_) continue;
+    if (entry->first_offset > next_) break;  // not what comes next: the ring went round between the search and this
     ring::Reader& reader = readers_[entry->stream];
     if (!reader.go_to(entry->page, entry->begin)) break;
     const auto frames = reader.available();

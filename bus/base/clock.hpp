@@ -1,6 +1,7 @@
 // The clock is a parameter: nothing reads the time but through this.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <compare>
 #include <cstdint>
@@ -45,17 +46,16 @@ class SystemClock final : public Clock {
 // Moves only when told; both times together.
 class ManualClock final : public Clock {
  public:
-  explicit ManualClock(WallTime start = {1'700'000'000'000'000'000}) : wall_(start) {}
-  [[nodiscard]] WallTime wall() const override { return wall_; }
-  [[nodiscard]] MonotonicTime monotonic() const override { return monotonic_; }
-  void advance(std::chrono::nanoseconds by) {
-    wall_ = wall_ + by;
-    monotonic_ = monotonic_ + by;
+  explicit ManualClock(WallTime start = {1'700'000'000'000'000'000}) : start_(start) {}
+  [[nodiscard]] WallTime wall() const override { return start_ + std::chrono::nanoseconds(elapsed_); }
+  [[nodiscard]] MonotonicTime monotonic() const override {
+    return MonotonicTime{1} + std::chrono::nanoseconds(elapsed_);
   }
+  void advance(std::chrono::nanoseconds by) { elapsed_ += by.count(); }
 
  private:
-  WallTime wall_;
-  MonotonicTime monotonic_{1};
+  WallTime start_;
+  std::atomic<std::int64_t> elapsed_{0};
 };
 
 }  // namespace millrace

@@ -87,8 +87,10 @@ std::optional<std::uint64_t> OrderReader::find(Offset offset) const {
     }
   }
   if (low == head) {
-    const auto last = head == 0 ? std::nullopt : read(head - 1);
-    return !last || last->end_offset() <= offset ? std::optional(head) : std::nullopt;
+    if (head == 0) return head;
+    // Where even the newest of them was overwritten meanwhile, nothing is known of what lies before `head`.
+    const auto last = read(head - 1);
+    return last && last->end_offset() <= offset ? std::optional(head) : std::nullopt;
   }
   const auto entry = read(low);
   if (!entry || entry->first_offset > offset) return std::nullopt;

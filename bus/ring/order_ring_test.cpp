@@ -79,5 +79,22 @@ TEST(OrderRing, NeverGivesATornEntryWhileItIsOverwritten) {
   EXPECT_EQ(f.reader.read(299'999), nth(299'999));
 }
 
+TEST(OrderRing, FindsWhatIsRecordedOrSaysThatItIsOverwritten) {
+  Fixture f;
+  f.writer.append(nth(0));
+  std::atomic<bool> done{false};
+  const std::jthread writer([&] {
+    for (std::uint64_t i = 1; i < 3'000'000; ++i) f.writer.append(nth(i));
+    done = true;
+  });
+  while (!done) {
+    const std::uint64_t newest = f.reader.head() - 1;
+    const auto found = f.reader.find(nth(newest).first_offset);
+    if (found) {
+      ASSERT_EQ(*found, newest) << "what comes later is not it";
+    }
+  }
+}
+
 }  // namespace
 }  // namespace millrace::ring
