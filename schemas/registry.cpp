@@ -33,6 +33,11 @@ EventType::EventType(std::string_view name, EventTypeId id, std::unique_ptr<Shap
     auto empty = shape_->empty_event();
     MILLRACE_ASSERT(empty.has_value(), "a table of fixed shape has no required fields");
     largest_size_ = empty->size();
+    const auto* root = flatbuffers::GetRoot<flatbuffers::Table>(empty->data());
+    const auto* front_end = reinterpret_cast<const std::byte*>(root) + sizeof(flatbuffers::soffset_t);
+    if (root->GetVTable() < reinterpret_cast<const std::uint8_t*>(root) && verify_walking(*empty)) {
+      template_front_.assign(std::as_const(*empty).data(), front_end);
+    }
   }
   for (const FieldShape& field : shape_->root().fields) {
     if (field.is_scale || !can_filter(field.value.kind)) continue;
@@ -51,7 +56,7 @@ std::span<const std::byte> EventType::bfbs() const {
   return shape_->bfbs();
 }
 
-bool EventType::verify(std::span<const std::byte> payload) const {
+bool EventType::verify_walking(std::span<const std::byte> payload) const {
   return shape_->verify(payload);
 }
 

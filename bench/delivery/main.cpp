@@ -2,17 +2,38 @@
 // cache-line hand-over. bench/delivery/run starts what it needs and prints them in turn.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "bench/delivery/hand_over.hpp"
 #include "bench/delivery/harness.hpp"
 #include "bench/delivery/iceoryx_chunks.hpp"
 #include "bus/bus.hpp"
+#include "bus/testing/memory_bus.hpp"
 
 namespace millrace::bench {
 namespace {
 
 // Real trades, built in place by the publisher and verified by the subscriber: frames of 216 bytes.
+bool publish_trade(Publisher& publisher, const Stamp& stamp) {
+  return static_cast<bool>(publisher.publish<schemas::TradeEvent>([&](schemas::TradeEvent& trade) {
+    schemas::set_text(trade.mutable_instrument(), "MILL");
+    trade.mutate_price(1'808'080);
+    trade.mutate_quantity(100);
+    trade.mutate_price_scale(3);
+    trade.mutate_aggressor(schemas::Side::buy);
+    trade.mutate_buy_order_id(stamp.number);
+    trade.mutate_sell_order_id(stamp.intended);
+    trade.mutate_match_time(static_cast<std::int64_t>(stamp.sent));
+  }));
+}
+void poll_trades(Subscriber& subscriber, const std::function<void(const Stamp&)>& consume) {
+  subscriber.poll<schemas::TradeEvent>([&](const schemas::TradeEvent& trade, const Event&) {
+    consume({trade.buy_order_id(), trade.sell_order_id(), static_cast<std::uint64_t>(trade.match_time())});
+  });
+}
+
 Outcome measure_millrace(const Plan& plan, const std::string& socket, const std::string& topic, Level level) {
   const auto publisher = [&]() -> Send {
     auto bus = Bus::connect({.name = "bench-publisher", .socket = socket});
@@ -24,18 +45,7 @@ Outcome measure_millrace(const Plan& plan, const std::string& socket, const std:
       Publisher publisher;
     };
     auto held = std::make_shared<Held>(Held{std::move(*bus), std::move(*made)});
-    return [held](const Stamp& stamp) {
-      return static_cast<bool>(held->publisher.publish<schemas::TradeEvent>([&](schemas::TradeEvent& trade) {
-        schemas::set_text(trade.mutable_instrument(), "MILL");
-        trade.mutate_price(1'808'080);
-        trade.mutate_quantity(100);
-        trade.mutate_price_scale(3);
-        trade.mutate_aggressor(schemas::Side::buy);
-        trade.mutate_buy_order_id(stamp.number);
-        trade.mutate_sell_order_id(stamp.intended);
-        trade.mutate_match_time(static_cast<std::int64_t>(stamp.sent));
-      }));
-    };
+    return [held](const Stamp& stamp) { return publish_trade(held->publisher, stamp); };
   };
   const auto subscriber = [&]() -> Poll {
     auto bus = Bus::connect({.name = "bench-subscriber", .socket = socket});
@@ -47,13 +57,42 @@ Outcome measure_millrace(const Plan& plan, const std::string& socket, const std:
       Subscriber subscriber;
     };
     auto held = std::make_shared<Held>(Held{std::move(*bus), std::move(*made)});
-    return [held](const std::function<void(const Stamp&)>& consume) {
-      held->subscriber.poll<schemas::TradeEvent>([&](const schemas::TradeEvent& trade, const Event&) {
-        consume({trade.buy_order_id(), trade.sell_order_id(), static_cast<std::uint64_t>(trade.match_time())});
-      });
-    };
+    return [held](const std::function<void(const Stamp&)>& consume) { poll_trades(held->subscriber, consume); };
   };
   return measure_delivery(plan, publisher, subscriber);
+}
+
+// The data path alone: neither core nor recorder. The publisher's process also grants the pages; the log is not
+// written.
+Outcome measure_ring(const Plan& plan) {
+  ManualClock clock;
+  char folder[] = "/tmp/millrace-bench-XXXXXX";
+  MILLRACE_ASSERT(::mkdtemp(folder) != nullptr, "a temporary folder");
+  Outcome outcome;
+  {
+    testing::MemoryBus bus({.folder = std::string(folder) + "/log",
+                            .ring_bytes = 10'000'000,
+                            .page_size = limits::page_size,
+                            .grant_ahead = 50,
+                            .policy = ring::StallPolicy::live_only},
+                           clock);
+    const auto publisher = bus.publisher("bench");
+    const auto subscriber = bus.subscribe(Level::live);
+    MILLRACE_ASSERT(subscriber, "the subscriber attaches");
+    outcome = measure_delivery(
+        plan,
+        [&]() -> Send {
+          return [&](const Stamp& stamp) {
+            if (stamp.number % 1024 == 0) bus.grant();
+            return publish_trade(*publisher, stamp);
+          };
+        },
+        [&]() -> Poll {
+          return [&](const std::function<void(const Stamp&)>& consume) { poll_trades(**subscriber, consume); };
+        });
+  }
+  std::filesystem::remove_all(folder);
+  return outcome;
 }
 
 void print(const char* label, const Plan& plan, const Outcome& outcome) {
@@ -74,9 +113,9 @@ int main(int argc, char** argv) {
   std::string what, socket, topic = "trade_events", level = "live";
   Plan plan;
   bool header = false;
-  app.add_option("what", what, "millrace, iceoryx or hand_over")
+  app.add_option("what", what, "millrace, ring (millrace without core and recorder), iceoryx or hand_over")
       ->required()
-      ->check(CLI::IsMember({"millrace", "iceoryx", "hand_over"}));
+      ->check(CLI::IsMember({"millrace", "ring", "iceoryx", "hand_over"}));
   app.add_option("--socket", socket, "millraced's control socket");
   app.add_option("--topic", topic)->capture_default_str();
   app.add_option("--level", level)->check(CLI::IsMember({"live", "recorded", "synced"}))->capture_default_str();
@@ -93,6 +132,8 @@ int main(int argc, char** argv) {
     print("bare hand-over", plan, measure_hand_over(plan));
   } else if (what == "iceoryx") {
     print("iceoryx, a chunk each", plan, measure_iceoryx_chunks(plan));
+  } else if (what == "ring") {
+    print("millrace's ring alone", plan, measure_ring(plan));
   } else {
     const Level at = level == "live" ? Level::live : level == "recorded" ? Level::recorded : Level::synced;
     const std::string label = "millrace " + level;

@@ -28,7 +28,7 @@ Disk::Disk(std::vector<TopicRecorder*> recorders, std::vector<std::uint64_t> ret
       recording_(*this),
       syncing_(*this),
       recorder_thread_("recorder", recording_, std::move(idle), cpu, clock),
-      sync_thread_("sync", syncing_, std::make_unique<NoIdle>(), std::nullopt, clock) {
+      sync_thread_("sync", syncing_, std::make_unique<NoIdle>(), cpu, clock) {
   for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
 }
 
