@@ -150,15 +150,22 @@ Peer Connection::peer() const {
   ucred credentials{};
   socklen_t size = sizeof credentials;
   (void)::getsockopt(fd_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size);
-  return {credentials.pid, credentials.uid, credentials.gid};
+  std::vector<gid_t> groups(16);
+  for (;;) {
+    size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const int error = ::getsockopt(fd_.get(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0 ? 0 : errno;
+    groups.resize(error == 0 || error == ERANGE ? size / sizeof(gid_t) : 0);
+    if (error != ERANGE) return {credentials.pid, credentials.uid, credentials.gid, std::move(groups)};
+  }
 }
 
 Result<UniqueFd> Connection::peer_pidfd() const {
   int number = -1;
   socklen_t size = sizeof number;
   if (::getsockopt(fd_.get(), SOL_SOCKET, so_peer_pidfd, &number, &size) == 0) return UniqueFd(number);
-  if (errno == ENOPROTOOPT) return open_pidfd(peer().pid);
-  return fail_errno("cannot watch process " + std::to_string(peer().pid), errno);
+  const int error = errno;
+  if (error == ENOPROTOOPT) return open_pidfd(peer().pid);
+  return fail_errno("cannot watch process " + std::to_string(peer().pid), error);
 }
 
 Result<Listener> Listener::bind(const std::string& path, mode_t mode) {

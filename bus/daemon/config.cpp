@@ -1,6 +1,5 @@
 #include "bus/daemon/config.hpp"
 
-#include <pwd.h>
 #include <toml++/toml.h>
 #include <unistd.h>
 
@@ -263,14 +262,12 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"writers",
         [&topic](const toml::node& node) -> std::string {
           const toml::array* names = node.as_array();
-          if (names == nullptr) return "wants a list of user names";
-          topic.writers.clear();
-          for (const toml::node& name : *names) {
-            const auto user = name.value_exact<std::string>();
-            if (!user || ::getpwnam(user->c_str()) == nullptr) {
-              return "names a user that is not on this host" + (user ? ": '" + *user + "'" : std::string());
-            }
-            topic.writers.push_back(*user);
+          const std::string wanted = "wants a list of users and groups, such as [\"ledger\", \"@desk\"]";
+          if (names == nullptr || names->empty()) return wanted;
+          for (const toml::node& node_of_name : *names) {
+            const auto name = node_of_name.value_exact<std::string>();
+            if (!name) return wanted;
+            if (const Status added = topic.writers.add(*name); !added) return added.error().message;
           }
           return "";
         }},
@@ -469,15 +466,6 @@ std::uint32_t granted_ahead(const TopicConfig& topic) {
   const std::size_t held = topic.readers + topic.unsynced_max + 2;
   const std::size_t spare = std::min(pages / 3, pages > held ? pages - held : 0);
   return std::max(topic.grant_ahead, static_cast<std::uint32_t>(spare));
-}
-
-Status may_write(const TopicConfig& topic, uid_t uid) {
-  if (topic.writers.empty() || uid == 0 || uid == ::getuid()) return {};
-  const passwd* user = ::getpwuid(uid);
-  const std::string name = user != nullptr ? user->pw_name : std::to_string(uid);
-  if (std::find(topic.writers.begin(), topic.writers.end(), name) != topic.writers.end()) return {};
-  return fail(ErrorCode::not_permitted,
-              "user '" + name + "' may not publish on '" + topic.name + "': add it to the topic's `writers`");
 }
 
 }  // namespace millrace::daemon

@@ -3,6 +3,7 @@
 #include "bus/daemon/config.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -98,6 +99,11 @@ TEST(Config, RefusesWhatDoesNotHangTogether) {
   EXPECT_NE(error_of("[topics.Mine]\n").find("a-z 0-9"), std::string::npos);
   EXPECT_NE(error_of("[topics.trade_events]\nwriters = [\"nobody-of-that-name\"]\n").find("not on this host"),
             std::string::npos);
+  EXPECT_NE(error_of("[topics.trade_events]\npublishers = 1\nwriters = [\"root\", \"@no-group-of-that-name\"]\n")
+                .find("m.toml:3:11: topics.trade_events.writers: names a group that is not on this host"),
+            std::string::npos);
+  EXPECT_NE(error_of("[topics.trade_events]\nwriters = []\n").find("wants a list"), std::string::npos)
+      << "would it be nobody, or everybody?";
   EXPECT_NE(error_of("[core\n").find("m.toml:1"), std::string::npos);
   EXPECT_NE(error_of("topics = 3\n").find("wants a table"), std::string::npos);
   EXPECT_EQ(load_config("/nonexistent/m.toml").error().code, ErrorCode::not_found);
@@ -121,16 +127,19 @@ TEST(Config, GrantsAThirdOfARingAheadWhereItHasThePagesToSpare) {
   EXPECT_EQ(granted_ahead(topic), topic.grant_ahead);
 }
 
-TEST(Config, LetsOnlyListedUsersPublish) {
-  TopicConfig topic;
-  topic.name = "t";
-  EXPECT_TRUE(may_write(topic, 12345)) << "no list: whoever reaches the socket";
-  topic.writers = {"daemon"};
-  EXPECT_TRUE(may_write(topic, 0));
-  EXPECT_TRUE(may_write(topic, 1)) << "daemon";
-  const Status refused = may_write(topic, 12345);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::not_permitted);
+TEST(Config, LetsOnlyListedUsersAndGroupsPublish) {
+  Writers writers;
+  EXPECT_TRUE(writers.allow({.uid = 12345})) << "no list: whoever reaches the socket";
+  ASSERT_TRUE(writers.add("daemon"));
+  ASSERT_TRUE(writers.add("@bin"));
+  EXPECT_EQ(writers.names(), "daemon, @bin");
+  EXPECT_TRUE(writers.allow({.uid = 0}));
+  EXPECT_TRUE(writers.allow({.uid = ::getuid(), .gid = 12345})) << "the core's own user";
+  EXPECT_TRUE(writers.allow({.uid = 1})) << "daemon";
+  EXPECT_TRUE(writers.allow({.uid = 12345, .gid = 2})) << "bin";
+  EXPECT_TRUE(writers.allow({.uid = 12345, .gid = 12345, .groups = {7, 2}}));
+  EXPECT_FALSE(writers.allow({.uid = 12345, .gid = 1, .groups = {7}}));
+  EXPECT_FALSE(writers.allow({.uid = 2, .gid = 12345})) << "a group's number is no user's";
 }
 
 TEST(MemoryPlan, SumsTheRingsAndSaysWhichStallIsBridged) {
