@@ -157,9 +157,13 @@ void Conductor::connect() {
   hello.client_name = options_.name;
   hello.incarnation = std::make_unique<control::Uuid>(control::to_wire(incarnation_));
   send(control::make_message(std::move(hello)), [this](const Result<Answer>& answer) {
-    if (!answer) return;
-    if (const auto* welcome = body_of<control::WelcomeT>(answer->message)) return on_welcome(*welcome);
-    if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
+    if (!answer && answer.error().code == ErrorCode::disconnected) return;
+    if (!answer) {
+      const std::lock_guard lock(mutex_);
+      refused_ = answer.error();
+    } else if (const auto* welcome = body_of<control::WelcomeT>(answer->message)) {
+      return on_welcome(*welcome);
+    } else if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
       const std::lock_guard lock(mutex_);
       refused_ = control::to_error(*error);
     }
@@ -190,8 +194,14 @@ void Conductor::serve() {
 
 void Conductor::send(control::MessageT message, OnAnswer on_answer) {
   message.correlation = on_answer ? ++correlation_ : 0;
-  if (on_answer) pending_[message.correlation] = std::move(on_answer);
-  if (connection_) (void)connection_->send(message);  // a lost connection shows at the next receive()
+  const auto status = connection_ ? connection_->send(message) : control::SendStatus::closed;
+  if (!on_answer) return;
+  if (status == control::SendStatus::too_large) {
+    return on_answer(fail(ErrorCode::too_large, "the request, " + std::string(EnumNameBody(message.body.type)) +
+                                                    ", exceeds " + std::to_string(control::request_size_max) +
+                                                    " bytes"));
+  }
+  pending_[message.correlation] = std::move(on_answer);  // a lost connection shows at the next receive()
 }
 
 void Conductor::on_message(Answer answer) {

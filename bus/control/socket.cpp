@@ -74,13 +74,13 @@ Result<Connection> Connection::connect(const std::string& path) {
   UniqueFd fd = make_socket();
   if (!fd) return fail_errno("cannot make a socket", errno);
   if (connect_to(fd.get(), *address) != 0) return fail_errno("cannot connect to " + path, errno);
-  return Connection(std::move(fd));
+  return Connection(std::move(fd), request_size_max);
 }
 
 SendStatus Connection::send(const MessageT& message, std::span<const int> fds) {
   MILLRACE_ASSERT(fds.size() <= fds_max, "no message carries more descriptors");
   Packet packet{encode(message), {}};
-  if (packet.bytes.size() > message_size_max) return SendStatus::too_large;
+  if (packet.bytes.size() > send_max_) return SendStatus::too_large;
   for (const int fd : fds) packet.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   queued_bytes_ += packet.bytes.size();
   queue_.push_back(std::move(packet));

@@ -228,6 +228,23 @@ TEST(Processes, AClientThatSendsGarbageIsCutOffAndNobodyElse) {
   ASSERT_TRUE(puppet.line_with("recorded"));
 }
 
+TEST(Processes, ARequestTooLargeForTheCoreFailsAtOnceAndTheConnectionStands) {
+  TestCore core;
+  auto bus = connect(core);
+  for (const std::size_t size : {control::request_size_max, control::message_size_max}) {
+    const auto publisher = bus->publisher("trade_events", std::string(size, 'n'));
+    ASSERT_FALSE(publisher);
+    EXPECT_EQ(publisher.error().code, ErrorCode::too_large) << publisher.error().message;
+  }
+  EXPECT_TRUE(bus->connected());
+  const auto report = bus->status();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->rejected_messages, 0u);
+  const auto named = Bus::connect({.name = std::string(control::message_size_max, 'n'), .socket = core.socket()});
+  ASSERT_FALSE(named);
+  EXPECT_EQ(named.error().code, ErrorCode::too_large) << named.error().message;
+}
+
 TEST(Processes, AThousandConnectionsAreServed) {
   TestCore core;
   std::vector<control::Connection> connections;
