@@ -184,8 +184,11 @@ void Conductor::serve() {
   }
   while (connection_) {
     auto received = connection_->receive();
-    if (!received || received->closed || connection_->flush() != control::SendStatus::ok) return lose();
-    if (!received->packet) return;
+    if (!received || received->closed) return lose();
+    if (!received->packet) {
+      if (connection_->flush() != control::SendStatus::ok) lose();
+      return;
+    }
     auto message = control::decode(received->packet->bytes);
     if (!message) return lose();
     on_message({std::move(*message), std::move(received->packet->fds)});
@@ -211,6 +214,11 @@ void Conductor::on_message(Answer answer) {
     pending_.erase(it);
     return on_answer(std::move(answer));
   }
+  if (const auto* error = body_of<control::ErrorAnswerT>(answer.message); error != nullptr && !connected()) {
+    const std::lock_guard lock(mutex_);
+    refused_ = control::to_error(*error);  // before it read our hello
+    changed_.notify_all();
+  }
   if (const auto* stopped = body_of<control::PublisherStoppedT>(answer.message)) {
     const std::lock_guard lock(mutex_);
     for (const PublisherSeat& seat : publishers_) {
@@ -223,6 +231,7 @@ void Conductor::on_message(Answer answer) {
 void Conductor::on_welcome(const control::WelcomeT& welcome) {
   {
     const std::lock_guard lock(mutex_);
+    refused_.reset();  // there was no seat before, or it was another core
     topics_.clear();
     for (const auto& info : welcome.topics) {
       const schemas::EventType* type = registry_.find(info->type_name);
@@ -247,10 +256,11 @@ void Conductor::on_welcome(const control::WelcomeT& welcome) {
 // The core is gone, or it threw us out: everybody's calls answer `disconnected` until the next one is there.
 void Conductor::lose() {
   connection_.reset();
-  connected_ = false;
+  const bool was_connected = connected_.exchange(false);
   auto pending = std::move(pending_);
   pending_.clear();
   for (const auto& [correlation, on_answer] : pending) on_answer(fail(away()));
+  if (!was_connected) return wait(-1, reconnect_interval);  // a core that turns us away is not asked at once again
   const std::lock_guard lock(mutex_);
   for (const PublisherSeat& seat : publishers_) {
     if (const auto link = seat.link.lock()) link->disconnect();

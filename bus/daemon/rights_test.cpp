@@ -1,9 +1,10 @@
-// Proves that who may publish on a topic is asked of the kernel, user by user and group by group, when a real process
-// of another user comes to the control socket.
+// Proves, with real processes of another user, that the core asks the kernel who comes to its control socket: for who
+// may publish on a topic, user by user and group by group, and for how many seats one user may have.
 #include <fcntl.h>
 #include <grp.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,12 +16,29 @@
 
 #include "bus/base/idle.hpp"
 #include "bus/bus.hpp"
+#include "bus/control/server.hpp"
 #include "bus/daemon/test/processes.hpp"
 
 namespace millrace {
 namespace {
 
 using testing::TestCore;
+
+// Takes as many seats as one user gets, and then wants one more.
+std::string one_too_many(const std::string& socket) {
+  std::vector<control::Connection> seats;
+  for (std::size_t i = 0; i < control::Server::Limits{}.clients_of_user; ++i) {
+    auto seat = control::Connection::connect(socket);
+    if (!seat) return "seat " + std::to_string(i) + ": " + seat.error().message;
+    control::HelloT hello;
+    hello.protocol_version = control::protocol_version;
+    hello.incarnation = std::make_unique<control::Uuid>(control::to_wire(Incarnation{random_uuid_bytes()}));
+    if (seat->send(control::make_message(std::move(hello), 1)) != control::SendStatus::ok) return "no hello";
+    seats.push_back(std::move(*seat));
+  }
+  const auto bus = Bus::connect({.name = "somebody", .socket = socket});
+  return bus ? "connected" : std::string(to_string(bus.error().code)) + ": " + bus.error().message;
+}
 
 // A process's answer in words: why it may not publish, or that the log has its event.
 std::string publish_one(const std::string& socket) {
@@ -45,7 +63,11 @@ class Rights : public ::testing::Test {
   }
   // What `nobody`, in these supplementary groups, hears from a core whose topic has these writers.
   [[nodiscard]] std::string answer_with(const std::string& writers, const std::vector<gid_t>& groups = {}) const {
-    TestCore core("[topics.trade_events]\nwriters = " + writers + "\n");
+    return answer_to(publish_one, "[topics.trade_events]\nwriters = " + writers + "\n", groups);
+  }
+  [[nodiscard]] std::string answer_to(std::string (*ask)(const std::string& socket), const std::string& config = "",
+                                      const std::vector<gid_t>& groups = {}) const {
+    TestCore core(config);
     std::filesystem::permissions(core.folder(), std::filesystem::perms(0755));
     std::array<int, 2> pipe{};
     EXPECT_EQ(::pipe2(pipe.data(), O_CLOEXEC), 0);
@@ -53,8 +75,12 @@ class Rights : public ::testing::Test {
     UniqueFd to(pipe[1]);
     const pid_t child = ::fork();
     if (child == 0) {
+      rlimit files{};
+      if (::getrlimit(RLIMIT_NOFILE, &files) != 0) ::_exit(1);
+      files.rlim_cur = files.rlim_max;
+      if (::setrlimit(RLIMIT_NOFILE, &files) != 0) ::_exit(1);
       if (::setgroups(groups.size(), groups.data()) != 0 || ::setgid(gid_) != 0 || ::setuid(uid_) != 0) ::_exit(1);
-      const std::string answer = publish_one(core.socket());
+      const std::string answer = ask(core.socket());
       ::_exit(::write(to.get(), answer.data(), answer.size()) > 0 ? 0 : 1);
     }
     to.reset();
@@ -90,6 +116,11 @@ TEST_F(Rights, ASupplementaryGroupCountsToo) {
   for (gid_t group = 1000; group < 1040; ++group) groups.push_back(group);  // more than are expected at first
   groups.push_back(::getgrnam("bin")->gr_gid);
   EXPECT_EQ(answer_with(R"(["@bin"])", groups), "recorded");
+}
+
+TEST_F(Rights, OneUserCannotTakeAllSeatsAndIsToldSo) {
+  EXPECT_EQ(answer_to(one_too_many), "exhausted: user " + std::to_string(uid_) +
+                                         " already has 1024 clients of the core, as many as one user may: close some");
 }
 
 }  // namespace
