@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
 
 namespace millrace::gateway::protocol {
 

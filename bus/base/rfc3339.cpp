@@ -1,9 +1,9 @@
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
 
 #include <charconv>
 #include <chrono>
 
-namespace millrace::gateway {
+namespace millrace {
 
 namespace {
 
@@ -112,4 +112,4 @@ std::optional<WallTime> parse_time(std::string_view text) {
   return WallTime{seconds * 1'000'000'000 + *fraction};
 }
 
-}  // namespace millrace::gateway
+}  // namespace millrace
