@@ -58,10 +58,15 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return value * it->second;
 }
 
-// "1ms", "250us", "2s"
+// "1ms", "250us", "2s", "7d"
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
-  static const std::map<std::string_view, std::int64_t> units{
-      {"ns", 1}, {"us", 1000}, {"ms", 1000'000}, {"s", 1000'000'000}, {"min", 60'000'000'000}, {"h", 3600'000'000'000}};
+  static const std::map<std::string_view, std::int64_t> units{{"ns", 1},
+                                                              {"us", 1000},
+                                                              {"ms", 1000'000},
+                                                              {"s", 1000'000'000},
+                                                              {"min", 60'000'000'000},
+                                                              {"h", 3600'000'000'000},
+                                                              {"d", 24 * 3600'000'000'000}};
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || value < 0) return std::nullopt;
@@ -259,6 +264,7 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"linger_bytes", size(topic.log.linger_bytes)},
        {"segment_bytes", size(topic.log.segment_size)},
        {"retention_bytes", size(topic.retention_bytes)},
+       {"retention_age", duration(topic.retention_age, 1s)},
        {"writers",
         [&topic](const toml::node& node) -> std::string {
           const toml::array* names = node.as_array();

@@ -55,6 +55,7 @@ sync = "interval"
 sync_interval = "5ms"
 stall_policy = "refuse"
 writers = ["root"]
+retention_age = "7d"
 )",
                                    "m.toml");
   ASSERT_TRUE(config) << config.error().message;
@@ -68,6 +69,8 @@ writers = ["root"]
   EXPECT_EQ(trades.log.linger, std::chrono::microseconds(500));
   EXPECT_EQ(trades.log.policy, wal::SyncPolicy::interval);
   EXPECT_EQ(trades.stall_policy, ring::StallPolicy::refuse);
+  EXPECT_EQ(trades.retention_age, std::chrono::days(7));
+  EXPECT_EQ(topic_of(*config, "orders").retention_age.count(), 0) << "none by default";
   EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
 }
 

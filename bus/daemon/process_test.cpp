@@ -273,6 +273,21 @@ TEST(Processes, AClientThatNeverReadsIsCutOffAndNobodyElse) {
   EXPECT_TRUE(bus->status());
 }
 
+TEST(Processes, ALogIsKeptAsLongAsItsTopicSays) {
+  TestCore core("[topics.trade_events]\nsegment_bytes = \"1 MiB\"\nretention_bytes = 0\nretention_age = \"1s\"\n");
+  Process puppet = core.puppet("trade_events", "maker", 20'000);
+  ASSERT_TRUE(puppet.line_with("done")) << puppet.errors();
+  auto bus = connect(core);
+  EXPECT_TRUE(eventually([&] {
+    const auto report = bus->status();
+    if (!report) return false;
+    for (const auto& topic : report->topics) {
+      if (topic->name == "trade_events") return topic->first_offset > 10'000;
+    }
+    return false;
+  })) << "nothing is published any more: only age deletes";
+}
+
 TEST(Processes, AFullDiskStopsRecordingAndNothingElse) {
   TestCore core("", false);
   // A log folder on a small file system of its own.
