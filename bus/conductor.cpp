@@ -191,7 +191,7 @@ void Conductor::serve() {
     }
     auto message = control::decode(received->packet->bytes);
     if (!message) return lose();
-    on_message({std::move(*message), std::move(received->packet->fds)});
+    on_message({std::move(*message), std::move(received->packet->fds), core_});
   }
 }
 
@@ -232,6 +232,7 @@ void Conductor::on_welcome(const control::WelcomeT& welcome) {
   {
     const std::lock_guard lock(mutex_);
     refused_.reset();  // there was no seat before, or it was another core
+    if (welcome.core_incarnation) core_ = control::from_wire<Incarnation>(*welcome.core_incarnation);
     topics_.clear();
     for (const auto& info : welcome.topics) {
       const schemas::EventType* type = registry_.find(info->type_name);
@@ -326,9 +327,10 @@ void Conductor::detach_forgotten() {
     std::erase_if(subscribers_, [](const SubscriberSeat& seat) { return seat.link.expired(); });
     auto& given_back = *given_back_;
     const std::lock_guard given_back_lock(given_back.mutex);
-    for (const std::uint64_t id : given_back.subscriptions) {
+    for (const GivenBack::Subscription& subscription : given_back.subscriptions) {
+      if (subscription.core != core_) continue;  // died with it
       control::DetachSubscriberT detach;
-      detach.subscription_id = id;
+      detach.subscription_id = subscription.id;
       messages.push_back(control::make_message(std::move(detach)));
     }
     given_back.subscriptions.clear();
@@ -390,13 +392,14 @@ Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const A
   auto attachment = std::make_unique<SubscriberAttachment>(
       SubscriberAttachment{std::move(memory), std::move(rings), *order, words, own, attached->log_folder,
                            control::from_wire<LogId>(*attached->log_id), Run(attached->run)});
+  const GivenBack::Subscription given{answer.core, attached->subscription_id};
   // Given back to the core when the subscriber has let go of it, not before: its leases pin what it reads.
-  return std::shared_ptr<SubscriberAttachment>(
-      attachment.release(), [given_back = given_back_, id = attached->subscription_id](SubscriberAttachment* gone) {
-        delete gone;
-        const std::lock_guard lock(given_back->mutex);
-        given_back->subscriptions.push_back(id);
-      });
+  return std::shared_ptr<SubscriberAttachment>(attachment.release(),
+                                               [given_back = given_back_, given](SubscriberAttachment* gone) {
+                                                 delete gone;
+                                                 const std::lock_guard lock(given_back->mutex);
+                                                 given_back->subscriptions.push_back(given);
+                                               });
 }
 
 }  // namespace millrace

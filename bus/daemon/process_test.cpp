@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -108,6 +109,30 @@ TEST(Processes, AfterTheCoreIsKilledEverybodyComesBackAndNothingRecordedOrCommit
   }
   puppet.signal(SIGKILL);
   EXPECT_EQ(core.stop(), 0);
+}
+
+TEST(Processes, ASubscriptionOfTheNextCoreOutlivesThatOfTheDeadOne) {
+  TestCore core;
+  auto bus = connect(core);
+  Follow follow(*bus);
+  core.kill();
+  ASSERT_TRUE(eventually([&] { return !bus->connected(); }));
+  core.start();
+  ASSERT_TRUE(eventually([&] { return follow.poll(), follow.subscriber.follower()->freshness().connected; }));
+  { const auto other = bus->subscribe("trade_events", {.level = Level::live}); }
+  // What the core lists once that one is given back, which comes behind whatever the dead core's memory caused.
+  std::vector<control::Level> levels;
+  ASSERT_TRUE(eventually([&] {
+    const auto report = bus->status();
+    if (!report) return false;
+    levels.clear();
+    for (const auto& topic : report->topics) {
+      if (topic->name != "trade_events") continue;
+      for (const auto& subscriber : topic->subscribers) levels.push_back(subscriber->level);
+    }
+    return std::find(levels.begin(), levels.end(), control::Level::live) == levels.end();
+  }));
+  EXPECT_EQ(levels, std::vector{control::Level::recorded}) << "without it, what it reads is overwritten";
 }
 
 TEST(Processes, WhatADeadPublisherCommittedIsSavedThoughTheCoreDiesWithIt) {
