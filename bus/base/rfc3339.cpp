@@ -61,7 +61,8 @@ std::optional<std::int64_t> take_zone(std::string_view& text) {
 }  // namespace
 
 void append_rfc3339(WallTime time, std::string& out) {
-  using namespace std::chrono;
+  using std::chrono::days, std::chrono::floor, std::chrono::hh_mm_ss, std::chrono::nanoseconds, std::chrono::sys_time;
+  using std::chrono::year_month_day;
   const sys_time<nanoseconds> point{nanoseconds(time.ns)};
   const auto day = floor<days>(point);
   const year_month_day date(day);
