@@ -46,7 +46,8 @@ class Conductor;
 // Publishers and subscribers end before the bus that made them. Any thread.
 class Bus {
  public:
-  // Errors: timed_out (no core answers at the socket: start millraced), not_permitted, unsupported (another release).
+  // Errors: timed_out (no core answers at the socket: start millraced), not_permitted, unsupported (another release),
+  // exhausted (the core has no seat left, for anybody or for this user), too_large (the name).
   [[nodiscard]] static Result<std::unique_ptr<Bus>> connect(BusOptions options = {});
   ~Bus();
 

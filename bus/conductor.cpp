@@ -157,9 +157,13 @@ void Conductor::connect() {
   hello.client_name = options_.name;
   hello.incarnation = std::make_unique<control::Uuid>(control::to_wire(incarnation_));
   send(control::make_message(std::move(hello)), [this](const Result<Answer>& answer) {
-    if (!answer) return;
-    if (const auto* welcome = body_of<control::WelcomeT>(answer->message)) return on_welcome(*welcome);
-    if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
+    if (!answer && answer.error().code == ErrorCode::disconnected) return;
+    if (!answer) {
+      const std::lock_guard lock(mutex_);
+      refused_ = answer.error();
+    } else if (const auto* welcome = body_of<control::WelcomeT>(answer->message)) {
+      return on_welcome(*welcome);
+    } else if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
       const std::lock_guard lock(mutex_);
       refused_ = control::to_error(*error);
     }
@@ -180,18 +184,27 @@ void Conductor::serve() {
   }
   while (connection_) {
     auto received = connection_->receive();
-    if (!received || received->closed || connection_->flush() != control::SendStatus::ok) return lose();
-    if (!received->packet) return;
+    if (!received || received->closed) return lose();
+    if (!received->packet) {
+      if (connection_->flush() != control::SendStatus::ok) lose();
+      return;
+    }
     auto message = control::decode(received->packet->bytes);
     if (!message) return lose();
-    on_message({std::move(*message), std::move(received->packet->fds)});
+    on_message({std::move(*message), std::move(received->packet->fds), core_});
   }
 }
 
 void Conductor::send(control::MessageT message, OnAnswer on_answer) {
   message.correlation = on_answer ? ++correlation_ : 0;
-  if (on_answer) pending_[message.correlation] = std::move(on_answer);
-  if (connection_) (void)connection_->send(message);  // a lost connection shows at the next receive()
+  const auto status = connection_ ? connection_->send(message) : control::SendStatus::closed;
+  if (!on_answer) return;
+  if (status == control::SendStatus::too_large) {
+    return on_answer(fail(ErrorCode::too_large, "the request, " + std::string(EnumNameBody(message.body.type)) +
+                                                    ", exceeds " + std::to_string(control::request_size_max) +
+                                                    " bytes"));
+  }
+  pending_[message.correlation] = std::move(on_answer);  // a lost connection shows at the next receive()
 }
 
 void Conductor::on_message(Answer answer) {
@@ -200,6 +213,11 @@ void Conductor::on_message(Answer answer) {
     const OnAnswer on_answer = std::move(it->second);
     pending_.erase(it);
     return on_answer(std::move(answer));
+  }
+  if (const auto* error = body_of<control::ErrorAnswerT>(answer.message); error != nullptr && !connected()) {
+    const std::lock_guard lock(mutex_);
+    refused_ = control::to_error(*error);  // before it read our hello
+    changed_.notify_all();
   }
   if (const auto* stopped = body_of<control::PublisherStoppedT>(answer.message)) {
     const std::lock_guard lock(mutex_);
@@ -213,6 +231,8 @@ void Conductor::on_message(Answer answer) {
 void Conductor::on_welcome(const control::WelcomeT& welcome) {
   {
     const std::lock_guard lock(mutex_);
+    refused_.reset();  // there was no seat before, or it was another core
+    if (welcome.core_incarnation) core_ = control::from_wire<Incarnation>(*welcome.core_incarnation);
     topics_.clear();
     for (const auto& info : welcome.topics) {
       const schemas::EventType* type = registry_.find(info->type_name);
@@ -237,10 +257,11 @@ void Conductor::on_welcome(const control::WelcomeT& welcome) {
 // The core is gone, or it threw us out: everybody's calls answer `disconnected` until the next one is there.
 void Conductor::lose() {
   connection_.reset();
-  connected_ = false;
+  const bool was_connected = connected_.exchange(false);
   auto pending = std::move(pending_);
   pending_.clear();
   for (const auto& [correlation, on_answer] : pending) on_answer(fail(away()));
+  if (!was_connected) return wait(-1, reconnect_interval);  // a core that turns us away is not asked at once again
   const std::lock_guard lock(mutex_);
   for (const PublisherSeat& seat : publishers_) {
     if (const auto link = seat.link.lock()) link->disconnect();
@@ -306,9 +327,10 @@ void Conductor::detach_forgotten() {
     std::erase_if(subscribers_, [](const SubscriberSeat& seat) { return seat.link.expired(); });
     auto& given_back = *given_back_;
     const std::lock_guard given_back_lock(given_back.mutex);
-    for (const std::uint64_t id : given_back.subscriptions) {
+    for (const GivenBack::Subscription& subscription : given_back.subscriptions) {
+      if (subscription.core != core_) continue;  // died with it
       control::DetachSubscriberT detach;
-      detach.subscription_id = id;
+      detach.subscription_id = subscription.id;
       messages.push_back(control::make_message(std::move(detach)));
     }
     given_back.subscriptions.clear();
@@ -370,13 +392,14 @@ Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const A
   auto attachment = std::make_unique<SubscriberAttachment>(
       SubscriberAttachment{std::move(memory), std::move(rings), *order, words, own, attached->log_folder,
                            control::from_wire<LogId>(*attached->log_id), Run(attached->run)});
+  const GivenBack::Subscription given{answer.core, attached->subscription_id};
   // Given back to the core when the subscriber has let go of it, not before: its leases pin what it reads.
-  return std::shared_ptr<SubscriberAttachment>(
-      attachment.release(), [given_back = given_back_, id = attached->subscription_id](SubscriberAttachment* gone) {
-        delete gone;
-        const std::lock_guard lock(given_back->mutex);
-        given_back->subscriptions.push_back(id);
-      });
+  return std::shared_ptr<SubscriberAttachment>(attachment.release(),
+                                               [given_back = given_back_, given](SubscriberAttachment* gone) {
+                                                 delete gone;
+                                                 const std::lock_guard lock(given_back->mutex);
+                                                 given_back->subscriptions.push_back(given);
+                                               });
 }
 
 }  // namespace millrace

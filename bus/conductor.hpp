@@ -42,6 +42,7 @@ class Conductor {
   struct Answer {
     control::MessageT message;
     std::vector<UniqueFd> fds;
+    Incarnation core;  // who gave it
   };
   using OnAnswer = std::function<void(Result<Answer>)>;
   struct Request {
@@ -95,13 +96,18 @@ class Conductor {
 
   // Subscriptions whose memory no subscriber holds any more. Shared with what is handed out, which may outlive us.
   struct GivenBack {
+    struct Subscription {
+      Incarnation core;  // whose number it is: the next core's are others
+      std::uint64_t id;
+    };
     std::mutex mutex;
-    std::vector<std::uint64_t> subscriptions;
+    std::vector<Subscription> subscriptions;
   };
   std::shared_ptr<GivenBack> given_back_ = std::make_shared<GivenBack>();
 
   // The conductor's thread only.
   std::optional<control::Connection> connection_;
+  Incarnation core_;  // that welcomed us last
   std::uint64_t correlation_ = 0;
   std::map<std::uint64_t, OnAnswer> pending_;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ranges>
 
 #include "bus/base/assert.hpp"
 
@@ -56,7 +57,12 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   publishers_ = state.publishers;
   recovered_ = state.report;
   sealed_.clear();
-  for (const Link& link : state.chain) sealed_.push_back(link.name);
+  std::int64_t newest = state.record_time;
+  for (const Link& link : std::ranges::reverse_view(state.chain)) {
+    sealed_.push_back({link.name, WallTime{newest}});
+    if (link.header_valid) newest = link.created;
+  }
+  std::reverse(sealed_.begin(), sealed_.end());
   number_max_ = std::max(number_max_, state.number_max);
   next_offset_ = state.end.next_offset;
   record_time_ = std::max(record_time_, state.record_time);
@@ -96,7 +102,8 @@ Status Writer::clear_void_files() {
   const auto names = list_segment_files(*files_, folder_);
   if (!names) return fail(names.error());
   for (const SegmentName name : *names) {
-    if (name == name_ || std::find(sealed_.begin(), sealed_.end(), name) != sealed_.end()) continue;
+    const bool counts = std::any_of(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == name; });
+    if (name == name_ || counts) continue;
     const std::string file = path(to_file_name(name));
     auto segment = SegmentReader::open(*files_, folder_, name, ReadMode::pread);
     if (!segment) {
@@ -219,7 +226,7 @@ Status Writer::roll(WallTime now) {
   previous.previous_first_offset = name_.first_offset.value();
   previous.previous_end = place_.at;
   previous.previous_checksum = place_.previous;
-  const SegmentName old = name_;
+  const Sealed old{name_, WallTime{record_time_}};
   if (const Status begun = begin_segment(now, previous); !begun) {
     return begun.error().code == ErrorCode::no_space ? begun : poison(begun.error());
   }
@@ -399,17 +406,25 @@ Status Writer::reopen_after_failure(WallTime now) {
 Result<std::size_t> Writer::retain(std::uint64_t bytes_max) {
   const std::uint64_t kept_max = std::max<std::uint64_t>(bytes_max / options_.segment_size, 1) - 1;
   std::size_t deleted = 0;
-  while (sealed_.size() > kept_max) {
-    const SegmentName name = sealed_.front();
-    const std::string file_path = path(to_file_name(name));
-    (void)files_->unlink(path(to_index_name(name)));
-    if (!recycle(file_path)) MILLRACE_TRY(files_->unlink(file_path));
-    // One after the other also after a crash: a hole in the chain means that a segment was lost.
-    MILLRACE_TRY(files_->sync_folder(folder_));
-    sealed_.erase(sealed_.begin());
-    ++deleted;
-  }
+  for (; sealed_.size() > kept_max; ++deleted) MILLRACE_TRY(delete_oldest());
   return deleted;
+}
+
+Result<std::size_t> Writer::retain_since(WallTime oldest) {
+  std::size_t deleted = 0;
+  for (; !sealed_.empty() && sealed_.front().newest < oldest; ++deleted) MILLRACE_TRY(delete_oldest());
+  return deleted;
+}
+
+Status Writer::delete_oldest() {
+  const SegmentName name = sealed_.front().name;
+  const std::string file_path = path(to_file_name(name));
+  (void)files_->unlink(path(to_index_name(name)));
+  if (!recycle(file_path)) MILLRACE_TRY(files_->unlink(file_path));
+  // One after the other also after a crash: a hole in the chain means that a segment was lost.
+  MILLRACE_TRY(files_->sync_folder(folder_));
+  sealed_.erase(sealed_.begin());
+  return {};
 }
 
 // True: the file is the prepared one now.

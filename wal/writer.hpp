@@ -70,7 +70,7 @@ class Writer {
   [[nodiscard]] Run run() const { return run_; }
   // The oldest event there is.
   [[nodiscard]] Offset first_offset() const {
-    return sealed_.empty() ? name_.first_offset : sealed_.front().first_offset;
+    return sealed_.empty() ? name_.first_offset : sealed_.front().name.first_offset;
   }
   [[nodiscard]] Offset next_offset() const { return next_offset_; }
   [[nodiscard]] Offset synced_end() const { return synced_end_; }  // first offset that is not synced
@@ -102,11 +102,19 @@ class Writer {
   [[nodiscard]] Status reopen_after_failure(WallTime now);
   // Deletes the oldest sealed segments until what stays is at most `bytes_max`. The number deleted.
   [[nodiscard]] Result<std::size_t> retain(std::uint64_t bytes_max);
+  // Deletes the oldest sealed segments as long as all their events were recorded before `oldest`. Of what an earlier
+  // run wrote only when the next segment began is known, which is later. The number deleted.
+  [[nodiscard]] Result<std::size_t> retain_since(WallTime oldest);
 
  private:
   struct Prepared {
     std::shared_ptr<File> file;
     std::uint64_t written = 0;  // of the blocks that are to be written before
+  };
+
+  struct Sealed {
+    SegmentName name;
+    WallTime newest;  // no event in it was recorded later
   };
 
   Writer(FileSystem& files, std::string folder, const WriterOptions& options)
@@ -118,6 +126,7 @@ class Writer {
   [[nodiscard]] Status clear_void_files();
   void rebuild_indexes(const std::vector<Link>& chain);
   [[nodiscard]] bool recycle(const std::string& file_path);
+  [[nodiscard]] Status delete_oldest();
   [[nodiscard]] Status roll(WallTime now);
   [[nodiscard]] Status write(BatchHeader header, Bytes body, WallTime now);
   [[nodiscard]] Status make_room(std::uint64_t bytes, WallTime now);
@@ -132,7 +141,7 @@ class Writer {
   Run run_;
   std::vector<PublisherEntry> publishers_;
   RecoveryReport recovered_;
-  std::vector<SegmentName> sealed_;  // oldest first
+  std::vector<Sealed> sealed_;  // oldest first
 
   SegmentName name_;  // the open segment
   SegmentNumber number_max_;

@@ -167,6 +167,57 @@ TEST(Writer, KeepsADeletedSegmentForTheNextUnlessSomebodyReadsIt) {
   EXPECT_EQ(segment_paths(files).size(), 1u);
 }
 
+TEST(Writer, DeletesSegmentsByTheAgeOfTheirNewestEvent) {
+  using namespace std::chrono_literals;
+  FaultFileSystem files;
+  ManualClock clock;
+  auto writer = begin(files);
+  const WallTime first = clock.wall();
+  while (segment_paths(files).size() < 2) {
+    ASSERT_TRUE(add(*writer, 10, clock.wall()));
+    clock.advance(1s);
+  }
+  // The event that began the second segment is the newest so far; the first's newest is two seconds old by now.
+  const WallTime second = clock.wall();
+  EXPECT_EQ(writer->retain_since(first).value(), 0u);
+  EXPECT_EQ(writer->retain_since(second + -2s).value(), 0u) << "as old as that, and not older";
+  clock.advance(24h);
+  while (segment_paths(files).size() < 3) ASSERT_TRUE(add(*writer, 10, clock.wall()));
+  EXPECT_EQ(writer->retain_since(second).value(), 1u) << "the second holds events of a day later, too";
+  EXPECT_EQ(segment_paths(files).size(), 2u);
+  clock.advance(24h);
+  EXPECT_EQ(writer->retain_since(clock.wall()).value(), 1u) << "the one that is being written stays, however old";
+  EXPECT_EQ(segment_paths(files).size(), 1u);
+  EXPECT_GT(writer->first_offset(), Offset(0));
+}
+
+TEST(Writer, AStartNeverTakesASegmentForOlderThanItIs) {
+  using namespace std::chrono_literals;
+  FaultFileSystem files;
+  ManualClock clock;
+  for (int day = 0; day < 3; ++day, clock.advance(24h)) {
+    auto writer = Writer::open(files, "t", small_segments(), clock.wall());
+    ASSERT_TRUE(writer);
+    if (day == 0) {
+      ASSERT_TRUE(writer->append_publisher(matching(), clock.wall()));
+    }
+    ASSERT_TRUE(add(*writer, 10, clock.wall()));
+    clock.advance(1h);
+    ASSERT_TRUE(add(*writer, 10, clock.wall()));
+    ASSERT_TRUE(writer->sync());
+    clock.advance(-1h);
+  }
+  // Events of three days, in a segment each; it is the fourth day.
+  auto writer = Writer::open(files, "t", small_segments(), clock.wall());
+  ASSERT_TRUE(writer);
+  ASSERT_EQ(segment_paths(files).size(), 4u);
+  const WallTime third_day = clock.wall() + -24h;
+  EXPECT_EQ(writer->retain_since(third_day + -24h).value(), 0u);
+  EXPECT_EQ(writer->retain_since(third_day + 1ns).value(), 2u) << "as of when the segments behind them began";
+  EXPECT_EQ(writer->retain_since(third_day + 1h).value(), 0u);
+  EXPECT_EQ(writer->retain_since(third_day + 1h + 1ns).value(), 1u) << "its newest event is known";
+}
+
 TEST(Writer, LeavesNothingBehindWhenAStartRecordsNothing) {
   FaultFileSystem files;
   {

@@ -97,6 +97,7 @@ void Server::accept(MonotonicTime now) {
     session.connection = std::move(**accepted);
     session.client.id = next_id_++;
     session.client.peer = session.connection->peer();
+    session.user = session.client.peer.uid;
     session.accepted = now;
     if (const Status status = admit(std::move(session)); !status) ++counters_.refused;
   }
@@ -111,6 +112,13 @@ Status Server::admit(Session session) {
     return refuse({millrace::ErrorCode::exhausted,
                    "the core already has " + std::to_string(limits_.clients) + " clients: close some"});
   }
+  const auto of_user = sessions_of_user_.find(session.user);
+  if (session.user != limits_.unlimited_user && of_user != sessions_of_user_.end() &&
+      of_user->second >= limits_.clients_of_user) {
+    return refuse({millrace::ErrorCode::exhausted, "user " + std::to_string(session.user) + " already has " +
+                                                       std::to_string(limits_.clients_of_user) +
+                                                       " clients of the core, as many as one user may: close some"});
+  }
   auto pidfd = session.connection->peer_pidfd();
   if (!pidfd) return refuse(pidfd.error());
   session.pidfd = std::move(*pidfd);
@@ -121,8 +129,15 @@ Status Server::admit(Session session) {
   }
   ++counters_.accepted;
   silent_.emplace_back(session.accepted, id);
+  ++sessions_of_user_[session.user];
   sessions_.emplace(id, std::move(session));
   return {};
+}
+
+void Server::erase(std::map<ClientId, Session>::iterator session) {
+  const auto of_user = sessions_of_user_.find(session->second.user);
+  if (--of_user->second == 0) sessions_of_user_.erase(of_user);
+  sessions_.erase(session);
 }
 
 void Server::on_process_end(ClientId id, Handler& handler) {
@@ -131,7 +146,7 @@ void Server::on_process_end(ClientId id, Handler& handler) {
   // What it had still sent is of no use: it is dead.
   if (it->second.connection) disconnect(it->second, handler);
   const Client client = it->second.client;
-  sessions_.erase(it);
+  erase(it);
   if (!client.incarnation.is_nil()) handler.on_dead(client);
 }
 
@@ -257,7 +272,7 @@ void Server::remove_leaving(Handler& handler) {
     if (it == sessions_.end()) continue;
     Session& session = it->second;
     if (session.connection && session.cut_off) disconnect(session, handler);
-    if (!session.connection && !session.held) sessions_.erase(it);
+    if (!session.connection && !session.held) erase(it);
   }
   leaving_.clear();
 }

@@ -2,6 +2,8 @@
 // mere disconnection. One thread steps it; nothing blocks.
 #pragma once
 
+#include <unistd.h>
+
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -51,6 +53,8 @@ class Server {
   };
   struct Limits {
     std::size_t clients = 4096;
+    std::size_t clients_of_user = 1024;  // of each user but one, so that nobody takes all
+    uid_t unlimited_user = ::getuid();   // the core's own, whose processes can end it anyway
     std::chrono::nanoseconds hello_timeout = std::chrono::seconds(5);
   };
 
@@ -73,6 +77,7 @@ class Server {
     Client client;
     std::optional<Connection> connection;  // empty: disconnected, watched until its process is dead
     UniqueFd pidfd;
+    uid_t user = 0;  // whose seat it takes, whatever user its process becomes
     MonotonicTime accepted;
     bool cut_off = false;
     bool writing = false;  // waits to be written to
@@ -84,6 +89,7 @@ class Server {
 
   void accept(MonotonicTime now);
   [[nodiscard]] Status admit(Session session);
+  void erase(std::map<ClientId, Session>::iterator session);
   void on_process_end(ClientId id, Handler& handler);
   void read(Session& session, Handler& handler);
   void on_packet(Session& session, const Connection::Received& received, Handler& handler);
@@ -104,6 +110,7 @@ class Server {
   UniqueFd epoll_;
   Limits limits_;
   std::map<ClientId, Session> sessions_;
+  std::map<uid_t, std::size_t> sessions_of_user_;
   std::deque<std::pair<MonotonicTime, ClientId>> silent_;  // by the time of their connection, until their hello is due
   std::vector<ClientId> leaving_;                          // to be disconnected, or forgotten, at the end of this turn
   ClientId next_id_ = 1;

@@ -264,6 +264,26 @@ TEST_F(ControlServer, OneBeyondTheLimitIsToldSoAndTheNextFindsTheSeatThatWasFree
   EXPECT_TRUE(is_served(second));
 }
 
+TEST_F(ControlServer, OneUserCannotTakeAllSeatsUnlessItIsTheCoresOwn) {
+  start({.clients = 10, .clients_of_user = 2, .unlimited_user = ::getuid() + 1});
+  std::optional<Connection> first = welcomed(hello());
+  Connection second = welcomed(hello());
+  Connection third = connect();
+  const Error error = refusal(third);
+  EXPECT_EQ(error.code, millrace::ErrorCode::exhausted);
+  EXPECT_THAT(error.message, HasSubstr("user " + std::to_string(::getuid()) + " already has 2 clients"));
+  EXPECT_EQ(server_->counters().refused, 1u);
+  first.reset();
+  step_until([this] { return server_->connected() == 1; });
+  Connection fourth = welcomed(hello());
+  EXPECT_TRUE(is_served(second));
+
+  start({.clients = 10, .clients_of_user = 2});
+  std::vector<Connection> own;
+  for (int i = 0; i < 10; ++i) own.push_back(welcomed(hello()));
+  EXPECT_EQ(server_->counters().refused, 0u);
+}
+
 TEST_F(ControlServer, WithoutDescriptorsItTurnsClientsAwayAndDoesNotSpin) {
   Connection before = welcomed(hello());
   Connection late = connect();
@@ -292,7 +312,7 @@ TEST_F(ControlServer, TheEndOfAConnectionIsNotADeath) {
 }
 
 TEST_F(ControlServer, AProcessThatComesBackKeepsItsIdAndLeavesNothingBehind) {
-  start({.clients = 4});
+  start({.clients = 4, .clients_of_user = 4, .unlimited_user = ::getuid() + 1});
   core_.keeps = true;
   const Incarnation incarnation{random_uuid_bytes()};
   for (int i = 0; i < 50; ++i) {

@@ -74,13 +74,13 @@ Result<Connection> Connection::connect(const std::string& path) {
   UniqueFd fd = make_socket();
   if (!fd) return fail_errno("cannot make a socket", errno);
   if (connect_to(fd.get(), *address) != 0) return fail_errno("cannot connect to " + path, errno);
-  return Connection(std::move(fd));
+  return Connection(std::move(fd), request_size_max);
 }
 
 SendStatus Connection::send(const MessageT& message, std::span<const int> fds) {
   MILLRACE_ASSERT(fds.size() <= fds_max, "no message carries more descriptors");
   Packet packet{encode(message), {}};
-  if (packet.bytes.size() > message_size_max) return SendStatus::too_large;
+  if (packet.bytes.size() > send_max_) return SendStatus::too_large;
   for (const int fd : fds) packet.fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
   queued_bytes_ += packet.bytes.size();
   queue_.push_back(std::move(packet));
@@ -150,15 +150,22 @@ Peer Connection::peer() const {
   ucred credentials{};
   socklen_t size = sizeof credentials;
   (void)::getsockopt(fd_.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size);
-  return {credentials.pid, credentials.uid, credentials.gid};
+  std::vector<gid_t> groups(16);
+  for (;;) {
+    size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+    const int error = ::getsockopt(fd_.get(), SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size) == 0 ? 0 : errno;
+    groups.resize(error == 0 || error == ERANGE ? size / sizeof(gid_t) : 0);
+    if (error != ERANGE) return {credentials.pid, credentials.uid, credentials.gid, std::move(groups)};
+  }
 }
 
 Result<UniqueFd> Connection::peer_pidfd() const {
   int number = -1;
   socklen_t size = sizeof number;
   if (::getsockopt(fd_.get(), SOL_SOCKET, so_peer_pidfd, &number, &size) == 0) return UniqueFd(number);
-  if (errno == ENOPROTOOPT) return open_pidfd(peer().pid);
-  return fail_errno("cannot watch process " + std::to_string(peer().pid), errno);
+  const int error = errno;
+  if (error == ENOPROTOOPT) return open_pidfd(peer().pid);
+  return fail_errno("cannot watch process " + std::to_string(peer().pid), error);
 }
 
 Result<Listener> Listener::bind(const std::string& path, mode_t mode) {

@@ -20,6 +20,7 @@ struct Peer {
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
+  std::vector<gid_t> groups = {};  // supplementary
 };
 
 struct Packet {
@@ -31,12 +32,12 @@ enum class SendStatus {
   ok,        // sent, or queued
   overflow,  // the peer does not read: its queue is full, cut it off
   closed,    // the peer is gone
-  too_large  // beyond message_size_max: not sent, the connection stands
+  too_large  // beyond message_size_max, or request_size_max for who called connect(): not sent, the connection stands
 };
 
 class Connection {
  public:
-  explicit Connection(UniqueFd fd) : fd_(std::move(fd)) {}
+  explicit Connection(UniqueFd fd, std::size_t send_max = message_size_max) : fd_(std::move(fd)), send_max_(send_max) {}
   // Errors: not_found or io_failed, naming `path`.
   [[nodiscard]] static Result<Connection> connect(const std::string& path);
 
@@ -65,6 +66,7 @@ class Connection {
 
  private:
   UniqueFd fd_;
+  std::size_t send_max_;
   std::deque<Packet> queue_;
   std::size_t queued_bytes_ = 0;
 };

@@ -1,6 +1,5 @@
 #include "bus/daemon/config.hpp"
 
-#include <pwd.h>
 #include <toml++/toml.h>
 #include <unistd.h>
 
@@ -59,10 +58,15 @@ std::optional<std::uint64_t> parse_size(std::string_view text) {
   return value * it->second;
 }
 
-// "1ms", "250us", "2s"
+// "1ms", "250us", "2s", "7d"
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) {
-  static const std::map<std::string_view, std::int64_t> units{
-      {"ns", 1}, {"us", 1000}, {"ms", 1000'000}, {"s", 1000'000'000}, {"min", 60'000'000'000}, {"h", 3600'000'000'000}};
+  static const std::map<std::string_view, std::int64_t> units{{"ns", 1},
+                                                              {"us", 1000},
+                                                              {"ms", 1000'000},
+                                                              {"s", 1000'000'000},
+                                                              {"min", 60'000'000'000},
+                                                              {"h", 3600'000'000'000},
+                                                              {"d", 24 * 3600'000'000'000}};
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || value < 0) return std::nullopt;
@@ -260,17 +264,16 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"linger_bytes", size(topic.log.linger_bytes)},
        {"segment_bytes", size(topic.log.segment_size)},
        {"retention_bytes", size(topic.retention_bytes)},
+       {"retention_age", duration(topic.retention_age, 1s)},
        {"writers",
         [&topic](const toml::node& node) -> std::string {
           const toml::array* names = node.as_array();
-          if (names == nullptr) return "wants a list of user names";
-          topic.writers.clear();
-          for (const toml::node& name : *names) {
-            const auto user = name.value_exact<std::string>();
-            if (!user || ::getpwnam(user->c_str()) == nullptr) {
-              return "names a user that is not on this host" + (user ? ": '" + *user + "'" : std::string());
-            }
-            topic.writers.push_back(*user);
+          const std::string wanted = "wants a list of users and groups, such as [\"ledger\", \"@desk\"]";
+          if (names == nullptr || names->empty()) return wanted;
+          for (const toml::node& node_of_name : *names) {
+            const auto name = node_of_name.value_exact<std::string>();
+            if (!name) return wanted;
+            if (const Status added = topic.writers.add(*name); !added) return added.error().message;
           }
           return "";
         }},
@@ -469,15 +472,6 @@ std::uint32_t granted_ahead(const TopicConfig& topic) {
   const std::size_t held = topic.readers + topic.unsynced_max + 2;
   const std::size_t spare = std::min(pages / 3, pages > held ? pages - held : 0);
   return std::max(topic.grant_ahead, static_cast<std::uint32_t>(spare));
-}
-
-Status may_write(const TopicConfig& topic, uid_t uid) {
-  if (topic.writers.empty() || uid == 0 || uid == ::getuid()) return {};
-  const passwd* user = ::getpwuid(uid);
-  const std::string name = user != nullptr ? user->pw_name : std::to_string(uid);
-  if (std::find(topic.writers.begin(), topic.writers.end(), name) != topic.writers.end()) return {};
-  return fail(ErrorCode::not_permitted,
-              "user '" + name + "' may not publish on '" + topic.name + "': add it to the topic's `writers`");
 }
 
 }  // namespace millrace::daemon

@@ -2,8 +2,6 @@
 // table of keys. Without a file the defaults serve.
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -13,6 +11,7 @@
 #include "bus/base/frame.hpp"
 #include "bus/base/limits.hpp"
 #include "bus/base/result.hpp"
+#include "bus/daemon/rights.hpp"
 #include "bus/ring/pages.hpp"
 #include "wal/writer.hpp"
 
@@ -29,9 +28,10 @@ struct TopicConfig {
   ring::StallPolicy stall_policy = ring::StallPolicy::block;
   wal::WriterOptions log;
   std::uint64_t retention_bytes = 1ull << 30;  // 0: no limit
-  std::vector<std::string> writers;            // users that may publish; empty: anyone who reaches the socket
-  std::string type;                            // an event family, or the name of a user's own
-  std::string schema;                          // path of a user's .fbs or .bfbs; empty: a built-in family
+  std::chrono::nanoseconds retention_age{0};   // 0: no limit
+  Writers writers;
+  std::string type;    // an event family, or the name of a user's own
+  std::string schema;  // path of a user's .fbs or .bfbs; empty: a built-in family
   std::string root;
   std::string key_field;
   EventTypeId event_type{};
@@ -73,8 +73,5 @@ struct Config {
 // Pages that the core keeps granted: at least grant_ahead, and a third of the ring where it has them to spare. A core
 // that shares its processors with spinning publishers and readers may not run for milliseconds.
 [[nodiscard]] std::uint32_t granted_ahead(const TopicConfig& topic);
-
-// Whether the user may publish on the topic: listed in its `writers`, or root, or the core's own user.
-[[nodiscard]] Status may_write(const TopicConfig& topic, uid_t uid);
 
 }  // namespace millrace::daemon

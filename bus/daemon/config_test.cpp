@@ -3,6 +3,7 @@
 #include "bus/daemon/config.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 
@@ -54,6 +55,7 @@ sync = "interval"
 sync_interval = "5ms"
 stall_policy = "refuse"
 writers = ["root"]
+retention_age = "7d"
 )",
                                    "m.toml");
   ASSERT_TRUE(config) << config.error().message;
@@ -67,6 +69,8 @@ writers = ["root"]
   EXPECT_EQ(trades.log.linger, std::chrono::microseconds(500));
   EXPECT_EQ(trades.log.policy, wal::SyncPolicy::interval);
   EXPECT_EQ(trades.stall_policy, ring::StallPolicy::refuse);
+  EXPECT_EQ(trades.retention_age, std::chrono::days(7));
+  EXPECT_EQ(topic_of(*config, "orders").retention_age.count(), 0) << "none by default";
   EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
 }
 
@@ -98,6 +102,11 @@ TEST(Config, RefusesWhatDoesNotHangTogether) {
   EXPECT_NE(error_of("[topics.Mine]\n").find("a-z 0-9"), std::string::npos);
   EXPECT_NE(error_of("[topics.trade_events]\nwriters = [\"nobody-of-that-name\"]\n").find("not on this host"),
             std::string::npos);
+  EXPECT_NE(error_of("[topics.trade_events]\npublishers = 1\nwriters = [\"root\", \"@no-group-of-that-name\"]\n")
+                .find("m.toml:3:11: topics.trade_events.writers: names a group that is not on this host"),
+            std::string::npos);
+  EXPECT_NE(error_of("[topics.trade_events]\nwriters = []\n").find("wants a list"), std::string::npos)
+      << "would it be nobody, or everybody?";
   EXPECT_NE(error_of("[core\n").find("m.toml:1"), std::string::npos);
   EXPECT_NE(error_of("topics = 3\n").find("wants a table"), std::string::npos);
   EXPECT_EQ(load_config("/nonexistent/m.toml").error().code, ErrorCode::not_found);
@@ -121,16 +130,19 @@ TEST(Config, GrantsAThirdOfARingAheadWhereItHasThePagesToSpare) {
   EXPECT_EQ(granted_ahead(topic), topic.grant_ahead);
 }
 
-TEST(Config, LetsOnlyListedUsersPublish) {
-  TopicConfig topic;
-  topic.name = "t";
-  EXPECT_TRUE(may_write(topic, 12345)) << "no list: whoever reaches the socket";
-  topic.writers = {"daemon"};
-  EXPECT_TRUE(may_write(topic, 0));
-  EXPECT_TRUE(may_write(topic, 1)) << "daemon";
-  const Status refused = may_write(topic, 12345);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::not_permitted);
+TEST(Config, LetsOnlyListedUsersAndGroupsPublish) {
+  Writers writers;
+  EXPECT_TRUE(writers.allow({.uid = 12345})) << "no list: whoever reaches the socket";
+  ASSERT_TRUE(writers.add("daemon"));
+  ASSERT_TRUE(writers.add("@bin"));
+  EXPECT_EQ(writers.names(), "daemon, @bin");
+  EXPECT_TRUE(writers.allow({.uid = 0}));
+  EXPECT_TRUE(writers.allow({.uid = ::getuid(), .gid = 12345})) << "the core's own user";
+  EXPECT_TRUE(writers.allow({.uid = 1})) << "daemon";
+  EXPECT_TRUE(writers.allow({.uid = 12345, .gid = 2})) << "bin";
+  EXPECT_TRUE(writers.allow({.uid = 12345, .gid = 12345, .groups = {7, 2}}));
+  EXPECT_FALSE(writers.allow({.uid = 12345, .gid = 1, .groups = {7}}));
+  EXPECT_FALSE(writers.allow({.uid = 2, .gid = 12345})) << "a group's number is no user's";
 }
 
 TEST(MemoryPlan, SumsTheRingsAndSaysWhichStallIsBridged) {

@@ -197,7 +197,9 @@ Status Core::may_publish(const control::Client& client, const TopicConfig& topic
                                                  std::to_string(limits::publisher_name_size_max) +
                                                  " of a-z 0-9 _ - . ; this is '" + name + "'");
   }
-  return may_write(topic, client.peer.uid);
+  if (topic.writers.allow(client.peer)) return {};
+  return fail(ErrorCode::not_permitted, "user " + std::to_string(client.peer.uid) + " may not publish on '" +
+                                            topic.name + "': its `writers` are " + topic.writers.names());
 }
 
 void Core::attach_publisher(const control::Client& client, std::uint64_t correlation,

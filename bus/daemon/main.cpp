@@ -116,7 +116,9 @@ Status Daemon::start() {
   std::vector<std::uint64_t> retention;
   for (const auto& topic : topics_) {
     recorders.push_back(&topic->recorder());
-    retention.push_back(topic->config().retention_bytes);
+    const TopicConfig& config = topic->config();
+    const bool only_by_age = config.retention_bytes == 0 && config.retention_age.count() > 0;
+    retention.push_back(only_by_age ? UINT64_MAX : config.retention_bytes);
   }
   auto disk_idle = make_idle_strategy(config_.disk.idle);
   if (!disk_idle) return fail(disk_idle.error());

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
 
@@ -108,6 +109,30 @@ TEST(Processes, AfterTheCoreIsKilledEverybodyComesBackAndNothingRecordedOrCommit
   }
   puppet.signal(SIGKILL);
   EXPECT_EQ(core.stop(), 0);
+}
+
+TEST(Processes, ASubscriptionOfTheNextCoreOutlivesThatOfTheDeadOne) {
+  TestCore core;
+  auto bus = connect(core);
+  Follow follow(*bus);
+  core.kill();
+  ASSERT_TRUE(eventually([&] { return !bus->connected(); }));
+  core.start();
+  ASSERT_TRUE(eventually([&] { return follow.poll(), follow.subscriber.follower()->freshness().connected; }));
+  { const auto other = bus->subscribe("trade_events", {.level = Level::live}); }
+  // What the core lists once that one is given back, which comes behind whatever the dead core's memory caused.
+  std::vector<control::Level> levels;
+  ASSERT_TRUE(eventually([&] {
+    const auto report = bus->status();
+    if (!report) return false;
+    levels.clear();
+    for (const auto& topic : report->topics) {
+      if (topic->name != "trade_events") continue;
+      for (const auto& subscriber : topic->subscribers) levels.push_back(subscriber->level);
+    }
+    return std::find(levels.begin(), levels.end(), control::Level::live) == levels.end();
+  }));
+  EXPECT_EQ(levels, std::vector{control::Level::recorded}) << "without it, what it reads is overwritten";
 }
 
 TEST(Processes, WhatADeadPublisherCommittedIsSavedThoughTheCoreDiesWithIt) {
@@ -228,6 +253,23 @@ TEST(Processes, AClientThatSendsGarbageIsCutOffAndNobodyElse) {
   ASSERT_TRUE(puppet.line_with("recorded"));
 }
 
+TEST(Processes, ARequestTooLargeForTheCoreFailsAtOnceAndTheConnectionStands) {
+  TestCore core;
+  auto bus = connect(core);
+  for (const std::size_t size : {control::request_size_max, control::message_size_max}) {
+    const auto publisher = bus->publisher("trade_events", std::string(size, 'n'));
+    ASSERT_FALSE(publisher);
+    EXPECT_EQ(publisher.error().code, ErrorCode::too_large) << publisher.error().message;
+  }
+  EXPECT_TRUE(bus->connected());
+  const auto report = bus->status();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->rejected_messages, 0u);
+  const auto named = Bus::connect({.name = std::string(control::message_size_max, 'n'), .socket = core.socket()});
+  ASSERT_FALSE(named);
+  EXPECT_EQ(named.error().code, ErrorCode::too_large) << named.error().message;
+}
+
 TEST(Processes, AThousandConnectionsAreServed) {
   TestCore core;
   std::vector<control::Connection> connections;
@@ -254,6 +296,21 @@ TEST(Processes, AClientThatNeverReadsIsCutOffAndNobodyElse) {
   })) << "a peer that does not read is thrown out";
   auto bus = connect(core);
   EXPECT_TRUE(bus->status());
+}
+
+TEST(Processes, ALogIsKeptAsLongAsItsTopicSays) {
+  TestCore core("[topics.trade_events]\nsegment_bytes = \"1 MiB\"\nretention_bytes = 0\nretention_age = \"1s\"\n");
+  Process puppet = core.puppet("trade_events", "maker", 20'000);
+  ASSERT_TRUE(puppet.line_with("done")) << puppet.errors();
+  auto bus = connect(core);
+  EXPECT_TRUE(eventually([&] {
+    const auto report = bus->status();
+    if (!report) return false;
+    for (const auto& topic : report->topics) {
+      if (topic->name == "trade_events") return topic->first_offset > 10'000;
+    }
+    return false;
+  })) << "nothing is published any more: only age deletes";
 }
 
 TEST(Processes, AFullDiskStopsRecordingAndNothingElse) {

@@ -29,6 +29,7 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
 }
 
 std::uint64_t TopicRecorder::do_work(WallTime now) {
+  now_ = now;
   if (state_ == State::failed) return 0;
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
@@ -171,7 +172,10 @@ bool TopicRecorder::prepare() {
 }
 
 void TopicRecorder::retain(std::uint64_t bytes_max) {
-  if (const auto deleted = writer_.retain(bytes_max); !deleted) fail_with(deleted.error());
+  if (const auto deleted = writer_.retain(bytes_max); !deleted) return fail_with(deleted.error());
+  if (policies_.retention_age.count() == 0) return;
+  const auto deleted = writer_.retain_since(WallTime{now_.ns - policies_.retention_age.count()});
+  if (!deleted) fail_with(deleted.error());
 }
 
 bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {

@@ -2,14 +2,15 @@
 
 #include <charconv>
 
+#include "schemas/json_text.hpp"
 #include "subscribers/realtime/page.hpp"
 
 namespace millrace::gateway {
 
 namespace {
 
-using protocol::append_quoted;
 using protocol::ErrorName;
+using schemas::append_json_string;
 
 constexpr std::size_t events_limit = 100;
 constexpr std::size_t events_limit_max = 1000;
@@ -18,7 +19,7 @@ void field(std::string& out, std::string_view name, std::string_view text) {
   out += ",\"";
   out += name;
   out += "\":";
-  append_quoted(text, out);
+  append_json_string(text, out);
 }
 void field(std::string& out, std::string_view name, std::uint64_t number) {
   out += ",\"";
@@ -31,7 +32,7 @@ HttpAnswer health_answer(const Hub& hub) {
   std::string out = health.ok() ? R"({"status":"ok","reasons":[)" : R"({"status":"unhealthy","reasons":[)";
   for (std::size_t i = 0; i < health.reasons.size(); ++i) {
     if (i > 0) out += ',';
-    append_quoted(health.reasons[i], out);
+    append_json_string(health.reasons[i], out);
   }
   out += ']';
   field(out, "sessions", hub.sessions);
@@ -44,13 +45,13 @@ HttpAnswer topics_answer(const Hub& hub) {
   for (const Topic& topic : hub.topics) {
     if (out.size() > 1) out += ',';
     out += "{\"name\":";
-    append_quoted(topic.info.name, out);
+    append_json_string(topic.info.name, out);
     field(out, "event_type", topic.info.type->name());
     field(out, "key_field", topic.info.type->key_field());
     out += ",\"filterable\":[";
     for (const std::string& name : topic.info.type->filterable()) {
       if (out.back() != '[') out += ',';
-      append_quoted(name, out);
+      append_json_string(name, out);
     }
     out += ']';
     field(out, "first_offset", topic.info.first.value());
@@ -71,7 +72,7 @@ HttpAnswer publishers_answer(const Hub& hub) {
     for (const PublisherInfo& publisher : topic.publishers) {
       if (out.size() > 1) out += ',';
       out += "{\"topic\":";
-      append_quoted(topic.info.name, out);
+      append_json_string(topic.info.name, out);
       field(out, "name", publisher.name);
       field(out, "id", publisher.id.value());
       field(out, "epoch", publisher.epoch.value());
@@ -162,7 +163,7 @@ HttpAnswer http_error(unsigned status, ErrorName name, std::string_view message)
   std::string out = R"({"code":")";
   out += protocol::to_string(name);
   out += R"(","message":)";
-  append_quoted(message, out);
+  append_json_string(message, out);
   out += "}\n";
   return {status, "application/json", std::move(out)};
 }
@@ -188,7 +189,7 @@ std::variant<HttpAnswer, EventsQuery> route(Hub& hub, std::string_view target) {
 
 HttpAnswer events_answer(const TopicInfo& topic, const Body& body) {
   std::string out = "{\"topic\":";
-  append_quoted(topic.name, out);
+  append_json_string(topic.name, out);
   field(out, "first_offset", body.first.value());
   field(out, "next_offset", body.next.value());
   field(out, "count", body.count);

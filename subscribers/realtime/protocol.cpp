@@ -3,7 +3,8 @@
 #include <charconv>
 #include <cstring>
 
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
+#include "schemas/json_text.hpp"
 
 namespace millrace::gateway::protocol {
 
@@ -109,9 +110,9 @@ std::string subscribed(std::string_view id, std::uint32_t subscription, const To
   out += R"(,"subscription":)";
   put(out, subscription);
   out += R"(,"topic":)";
-  append_quoted(topic.name, out);
+  schemas::append_json_string(topic.name, out);
   out += R"(,"event_type":)";
-  append_quoted(topic.type->name(), out);
+  schemas::append_json_string(topic.type->name(), out);
   out += R"(,"level":"recorded","format":)";
   out += encoding == Encoding::json ? R"("json")" : R"("binary")";
   out += R"(,"first_offset":)";
@@ -146,7 +147,7 @@ std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset
   std::string out = R"({"type":"heartbeat","subscription":)";
   put(out, subscription);
   out += R"(,"topic":)";
-  append_quoted(topic, out);
+  schemas::append_json_string(topic, out);
   out += R"(,"next_offset":)";
   put(out, next.value());
   out += R"(,"time":)";
@@ -160,7 +161,7 @@ std::string error(const RequestError& error, std::optional<std::uint32_t> subscr
   out += R"(,"code":")";
   out += to_string(error.name);
   out += R"(","message":)";
-  append_quoted(error.message, out);
+  schemas::append_json_string(error.message, out);
   if (subscription) {
     out += R"(,"subscription":)";
     put(out, *subscription);
@@ -205,7 +206,7 @@ std::string events_prefix(std::uint32_t subscription, std::string_view topic, Of
   std::string out = R"({"type":"events","subscription":)";
   put(out, subscription);
   out += R"(,"topic":)";
-  append_quoted(topic, out);
+  schemas::append_json_string(topic, out);
   out += R"(,"first_offset":)";
   put(out, first.value());
   out += R"(,"next_offset":)";
@@ -233,29 +234,6 @@ void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameVie
   const auto bytes = std::bit_cast<std::array<char, sizeof(BinaryEntry)>>(header);
   out.append(bytes.data(), bytes.size());
   out.append(reinterpret_cast<const char*>(frame.bytes().data()), entry.frame_size);
-}
-
-void append_quoted(std::string_view text, std::string& out) {
-  out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += "\\u00";
-          out += "0123456789abcdef"[c >> 4];
-          out += "0123456789abcdef"[c & 15];
-        } else {
-          out += c;
-        }
-    }
-  }
-  out += '"';
 }
 
 }  // namespace millrace::gateway::protocol

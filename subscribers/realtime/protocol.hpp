@@ -125,7 +125,4 @@ inline constexpr std::uint32_t binary_invalid = 1;  // the payload failed its ve
                                                                    Offset next, std::uint32_t count, WallTime now);
 void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out);
 
-// Text as a JSON string, quotes included.
-void append_quoted(std::string_view text, std::string& out);
-
 }  // namespace millrace::gateway::protocol

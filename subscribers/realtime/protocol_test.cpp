@@ -127,12 +127,6 @@ TEST(ProtocolTest, NoMutationOfARequestBreaksTheParserOrItsAnswer) {
   }
 }
 
-TEST(ProtocolTest, TextInAnswersIsEscaped) {
-  std::string out;
-  append_quoted("a\"b\\c\n\x01", out);
-  EXPECT_EQ(out, R"("a\"b\\c\u000a\u0001")");
-}
-
 // If one of these fails, clients in the field break: give the message a new magic instead.
 TEST(ProtocolTest, TheBinaryHeadersAreTheseBytes) {
   static_assert(sizeof(BinaryHeader) == 40);

@@ -2,8 +2,8 @@
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "bus/base/rfc3339.hpp"
 #include "subscribers/realtime/protocol.hpp"
-#include "subscribers/realtime/rfc3339.hpp"
 
 namespace millrace::gateway::protocol {
 

@@ -76,7 +76,7 @@ class CommandLine {
   void add_log_options(CLI::App* command, LogChoice& choice) {
     command->add_option("LOG", choice.log, "A log's folder, or a topic's name")->required();
     command->add_option("--config", choice.config, "millraced's configuration, which says where topics' logs lie");
-    command->add_option("--root", choice.root, "Table of your own schema, if it is not the schema's root_type");
+    command->add_option("--root", choice.root, "Table of your own schema, if it is not the one that the log names");
   }
 
   void add_status() {

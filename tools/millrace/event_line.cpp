@@ -3,7 +3,7 @@
 #include <charconv>
 #include <cstdint>
 
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -24,7 +24,7 @@ void append_optional(std::optional<Offset> offset, std::string& out) {
 
 void append_time(WallTime time, std::string& out) {
   out += '"';
-  gateway::append_rfc3339(time, out);
+  append_rfc3339(time, out);
   out += '"';
 }
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bus/daemon/config.hpp"
+#include "bus/daemon/log_schema.hpp"
 #include "schemas/families.hpp"
 
 namespace millrace::cli {
@@ -44,7 +45,9 @@ const schemas::EventType* LogTypes::load(EventTypeId id) {
     return nullptr;
   }
   const auto& path = schemas_there.front();
-  const auto type = registry_.add_user_schema(path.stem().string(), id, path.string(), root_, "");
+  const auto names = daemon::kept_names(folder_, path.stem().string());
+  const auto type = registry_.add_user_schema(path.stem().string(), id, path.string(),
+                                              root_.empty() ? names.root : root_, names.key_field);
   if (type) return *type;
   problem_ = type.error().message;
   return nullptr;

@@ -12,7 +12,7 @@ namespace millrace::cli {
 struct LogChoice {
   std::string log{};     // a folder, or the name of a topic
   std::string config{};  // of millraced, to find a topic's folder; empty: the defaults
-  std::string root{};    // table of a user's schema, where it is not the schema's root_type
+  std::string root{};    // table of a user's schema; empty: the one that the log names
 };
 
 // A path (with a '/', or that exists) as it is; a topic's folder in the configuration's log_dir.

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstdint>
 
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -20,7 +20,7 @@ Result<Start> parse_start(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error == std::errc() && end == text.data() + text.size() && number < first_time_ns) return Offset(number);
-  if (const auto time = gateway::parse_time(text)) return *time;
+  if (const auto time = parse_time(text)) return *time;
   return fail(ErrorCode::invalid_argument, "'" + std::string(text) +
                                                "' is no place to begin; give earliest, latest, an offset, or a time "
                                                "such as 2026-03-01T09:30:00Z");

@@ -1,9 +1,9 @@
 // Proves that times go out as RFC 3339 and come back the same, and that nothing else is taken for a time.
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
 
 #include <gtest/gtest.h>
 
-namespace millrace::gateway {
+namespace millrace {
 namespace {
 
 std::string text(std::int64_t ns) {
@@ -41,4 +41,4 @@ TEST(Rfc3339Test, NothingElseIsATime) {
 }
 
 }  // namespace
-}  // namespace millrace::gateway
+}  // namespace millrace

@@ -1,9 +1,9 @@
-#include "subscribers/realtime/rfc3339.hpp"
+#include "bus/base/rfc3339.hpp"
 
 #include <charconv>
 #include <chrono>
 
-namespace millrace::gateway {
+namespace millrace {
 
 namespace {
 
@@ -61,7 +61,8 @@ std::optional<std::int64_t> take_zone(std::string_view& text) {
 }  // namespace
 
 void append_rfc3339(WallTime time, std::string& out) {
-  using namespace std::chrono;
+  using std::chrono::days, std::chrono::floor, std::chrono::hh_mm_ss, std::chrono::nanoseconds, std::chrono::sys_time;
+  using std::chrono::year_month_day;
   const sys_time<nanoseconds> point{nanoseconds(time.ns)};
   const auto day = floor<days>(point);
   const year_month_day date(day);
@@ -112,4 +113,4 @@ std::optional<WallTime> parse_time(std::string_view text) {
   return WallTime{seconds * 1'000'000'000 + *fraction};
 }
 
-}  // namespace millrace::gateway
+}  // namespace millrace

@@ -7,7 +7,7 @@
 
 #include "bus/base/clock.hpp"
 
-namespace millrace::gateway {
+namespace millrace {
 
 // Always UTC with nine digits of a second: sorts as text.
 void append_rfc3339(WallTime time, std::string& out);
@@ -16,4 +16,4 @@ void append_rfc3339(WallTime time, std::string& out);
 // 1970. Nullopt for anything else.
 [[nodiscard]] std::optional<WallTime> parse_time(std::string_view text);
 
-}  // namespace millrace::gateway
+}  // namespace millrace
