@@ -186,7 +186,7 @@ Status Sessions::look_at(Session& session, const Message& message, WallTime now)
 }
 
 Result<Received> Sessions::receive(std::uint64_t count) {
-  wanted_ = count;
+  wanted_ += count;
   received_ = {};
   const std::uint64_t all = count * sessions_.size();
   WallTime last_events = clock_.now();

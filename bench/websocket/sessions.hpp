@@ -31,8 +31,9 @@ class Sessions {
   [[nodiscard]] static Result<Sessions> open(std::uint16_t port, std::size_t count, const std::string& topic,
                                              bool binary);
 
-  // Reads until each session has had `count` trades numbered from 1, once each and in order. Error: an event is
-  // missing, comes again or is not what was published; the gateway closes a session; nothing comes for 30 s.
+  // Reads until each session has had the next `count` trades, once each and in order; they are numbered from 1 on.
+  // Error: one is missing, comes again or is not what was published; the gateway closes a session; nothing comes for
+  // 30 s.
   [[nodiscard]] Result<Received> receive(std::uint64_t count);
 
  private:
@@ -57,7 +58,7 @@ class Sessions {
   bool binary_ = false;
   std::vector<Session> sessions_;
   std::vector<Seen> events_;  // of the message that is looked at
-  std::uint64_t wanted_ = 0;
+  std::uint64_t wanted_ = 0;  // of each session, from the beginning
   Received received_;
   FastClock clock_;
 };

@@ -1,4 +1,5 @@
-// Publishes trades at a fixed rate whatever becomes of them (open loop), or flat out. A step publishes what is due.
+// Publishes trades, numbered from 1, at a fixed rate whatever becomes of them (open loop), or flat out. A step
+// publishes what is due.
 #pragma once
 
 #include <algorithm>
@@ -12,18 +13,25 @@ namespace millrace::bench {
 
 class TradeSource final : public Agent {
  public:
-  // `rate`: events a second; 0: flat out.
-  TradeSource(Publisher publisher, std::uint64_t count, double rate)
-      : publisher_(std::move(publisher)), count_(count), rate_(rate) {}
+  explicit TradeSource(Publisher publisher) : publisher_(std::move(publisher)) {}
+
+  // The next `count` trades at `rate` a second, 0: flat out. While no runner runs.
+  void begin(std::uint64_t count, double rate) {
+    first_ = published_ = end_;
+    end_ += count;
+    rate_ = rate;
+    began_ = {};
+    late_ns_max_ = 0;
+  }
 
   std::uint64_t do_work(MonotonicTime now) override {
     if (began_.ns == 0) began_ = now;
     const double elapsed_ns = static_cast<double>(now.ns - began_.ns);
-    std::uint64_t due = count_;
-    if (rate_ > 0) due = std::min(due, 1 + static_cast<std::uint64_t>(elapsed_ns * rate_ / 1e9));
+    std::uint64_t due = end_;
+    if (rate_ > 0) due = std::min(due, first_ + 1 + static_cast<std::uint64_t>(elapsed_ns * rate_ / 1e9));
     if (due == published_) return 0;
     if (rate_ > 0) {
-      const double late_ns = elapsed_ns - static_cast<double>(published_) * 1e9 / rate_;
+      const double late_ns = elapsed_ns - static_cast<double>(published_ - first_) * 1e9 / rate_;
       late_ns_max_ = std::max(late_ns_max_, static_cast<std::uint64_t>(std::max(late_ns, 0.0)));
     }
     const std::uint64_t before = published_;
@@ -33,9 +41,9 @@ class TradeSource final : public Agent {
   }
 
   // After the runner has stopped.
-  [[nodiscard]] std::uint64_t published() const { return published_; }
+  [[nodiscard]] bool done() const { return published_ == end_; }
   [[nodiscard]] std::uint64_t back_pressured() const { return publisher_.back_pressured(); }
-  // The longest that an event was published after its time.
+  // The longest that an event was published after its time, since begin().
   [[nodiscard]] std::uint64_t late_ns_max() const { return late_ns_max_; }
 
  private:
@@ -58,10 +66,11 @@ class TradeSource final : public Agent {
   }
 
   Publisher publisher_;
-  std::uint64_t count_;
-  double rate_;
+  double rate_ = 0;
   MonotonicTime began_;
+  std::uint64_t first_ = 0;
   std::uint64_t published_ = 0;
+  std::uint64_t end_ = 0;
   std::uint64_t late_ns_max_ = 0;
 };
 
