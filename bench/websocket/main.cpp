@@ -96,11 +96,11 @@ Result<Outcome> measure(const Plan& plan) {
 }
 
 void print_head() {
-  std::printf("%8s %6s %8s %8s %11s | %34s | %8s %9s | %26s %9s | %s\n", "", "", "offered", "", "delivered",
+  std::printf("%8s %6s %8s %8s %11s | %34s | %8s | %17s | %26s %9s | %s\n", "", "", "offered", "", "delivered",
               "latency, us", "gateway", "publisher", "gateway's memory, MB", "KB a", "log");
-  std::printf("%8s %6s %8s %8s %11s | %7s %8s %8s %8s | %8s %9s | %8s %8s %8s %9s | %s\n", "sessions", "as", "msg/s",
-              "events", "msg/s", "p50", "p99", "p99.9", "max", "ns/event", "late, us", "before", "sessions", "after",
-              "session", "reads");
+  std::printf("%8s %6s %8s %8s %11s | %7s %8s %8s %8s | %8s | %8s %8s | %8s %8s %8s %9s | %s\n", "sessions", "as",
+              "msg/s", "events", "msg/s", "p50", "p99", "p99.9", "max", "ns/event", "late, us", "no page", "before",
+              "sessions", "after", "session", "reads");
 }
 
 void print(const Plan& plan, const Outcome& outcome) {
@@ -111,7 +111,7 @@ void print(const Plan& plan, const Outcome& outcome) {
               outcome.delivered_per_second());
   std::printf(" | %7.0f %8.0f %8.0f %8.0f", us(latency.percentile(0.5)), us(latency.percentile(0.99)),
               us(latency.percentile(0.999)), us(latency.max()));
-  std::printf(" | %8.0f %9.0f", outcome.gateway_ns_per_event(), us(outcome.late_ns_max));
+  std::printf(" | %8.0f | %8.0f %8lu", outcome.gateway_ns_per_event(), us(outcome.late_ns_max), outcome.back_pressured);
   std::printf(" | %8.1f %8.1f %8.1f %9.1f", mb(outcome.resident_before), mb(outcome.resident_open),
               mb(outcome.resident_after), outcome.bytes_per_session(plan) / 1e3);
   std::printf(" | %lu\n", outcome.log_reads);

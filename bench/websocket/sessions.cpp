@@ -10,14 +10,17 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 namespace millrace::bench {
 
 namespace {
 
 constexpr std::chrono::seconds silence_max{30};
-constexpr std::size_t buffer_size = 64 * 1024;  // to begin with; a message may be larger
+constexpr std::size_t read_size = 512 * 1024;
+
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 Status send_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -74,91 +77,78 @@ Status Sessions::connect(Session& session, std::uint16_t port) {
   if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     return fail_errno("connect to the gateway", errno);
   }
-  session.capacity = buffer_size;
-  session.buffer = std::make_unique_for_overwrite<std::byte[]>(session.capacity);
-
   MILLRACE_TRY(send_all(fd,
                         "GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"));
   for (;;) {
-    if (const auto more = read(session, true); !more) return fail(more.error());
-    const std::string_view answer(reinterpret_cast<const char*>(session.buffer.get()), session.used);
+    const auto bytes = read(session, true);
+    if (!bytes) return fail(bytes.error());
+    const std::string_view answer = text_of(*bytes);
     const std::size_t end = answer.find("\r\n\r\n");
-    if (end == answer.npos) continue;
-    if (!answer.starts_with("HTTP/1.1 101 ")) {
+    if (end != answer.npos && !answer.starts_with("HTTP/1.1 101 ")) {
       return fail(ErrorCode::exhausted, "the gateway answered " + std::string(answer.substr(0, answer.find("\r\n"))));
     }
-    session.used -= end + 4;
-    std::memmove(session.buffer.get(), session.buffer.get() + end + 4, session.used);
-    return {};
+    keep(session, end == answer.npos ? *bytes : bytes->subspan(end + 4));
+    if (end != answer.npos) return {};
   }
 }
 
 Status Sessions::subscribe(Session& session, const std::string& request) {
   MILLRACE_TRY(send_all(session.fd.get(), request));
   for (;;) {
+    const auto bytes = read(session, true);
+    if (!bytes) return fail(bytes.error());
     WsFrame frame;
-    const std::span<const std::byte> bytes(session.buffer.get(), session.used);
-    const WsFound found = find_frame(bytes, frame);
-    if (found == WsFound::frame && frame.size() <= session.used) {
-      const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + frame.header_size, frame.payload_size);
-      const auto message = read_text(text, events_);
-      if (!message || message->type != "subscribed") {
-        return fail(ErrorCode::internal, "the gateway answered " + std::string(text));
-      }
-      session.first_offset = message->first_offset;
-      session.used -= frame.size();
-      std::memmove(session.buffer.get(), session.buffer.get() + frame.size(), session.used);
-      return {};
-    }
+    const WsFound found = find_frame(*bytes, frame);
     if (found == WsFound::broken) return fail(ErrorCode::corrupt, "the gateway's answer is no WebSocket frame");
-    if (const auto more = read(session, true); !more) return fail(more.error());
+    if (found == WsFound::incomplete || frame.size() > bytes->size()) {
+      keep(session, *bytes);
+      continue;
+    }
+    const std::string_view text = text_of(bytes->subspan(frame.header_size, frame.payload_size));
+    const auto message = read_text(text, events_);
+    if (!message || message->type != "subscribed") {
+      return fail(ErrorCode::internal, "the gateway answered " + std::string(text));
+    }
+    session.first_offset = message->first_offset;
+    keep(session, bytes->subspan(frame.size()));
+    return {};
   }
 }
 
-Result<bool> Sessions::read(Session& session, bool wait) {
-  if (session.used == session.capacity) {
-    auto larger = std::make_unique_for_overwrite<std::byte[]>(2 * session.capacity);
-    std::memcpy(larger.get(), session.buffer.get(), session.used);
-    session.buffer = std::move(larger);
-    session.capacity *= 2;
-  }
-  const ssize_t size = ::recv(session.fd.get(), session.buffer.get() + session.used, session.capacity - session.used,
-                              wait ? 0 : MSG_DONTWAIT);
+Result<Sessions::Bytes> Sessions::read(Session& session, bool wait) {
+  const std::size_t begun = session.rest.size();
+  if (buffer_.size() < begun + read_size) buffer_.resize(begun + read_size);
+  std::copy(session.rest.begin(), session.rest.end(), buffer_.begin());
+  const ssize_t size = ::recv(session.fd.get(), buffer_.data() + begun, read_size, wait ? 0 : MSG_DONTWAIT);
   if (size == 0) return fail(ErrorCode::disconnected, "the gateway closed a session");
-  if (size < 0 && !wait && (errno == EAGAIN || errno == EWOULDBLOCK)) return false;
-  if (size < 0) return fail_errno("read from the gateway", errno);
-  session.used += static_cast<std::size_t>(size);
-  received_.bytes += static_cast<std::uint64_t>(size);
-  return true;
+  const bool nothing = size < 0 && !wait && (errno == EAGAIN || errno == EWOULDBLOCK);
+  if (size < 0 && !nothing) return fail_errno("read from the gateway", errno);
+  const std::size_t more = nothing ? 0 : static_cast<std::size_t>(size);
+  received_.bytes += more;
+  return Bytes(buffer_).first(begun + more);
 }
 
-Status Sessions::look(Session& session) {
-  const WallTime now = clock_.now();
-  std::span<const std::byte> rest(session.buffer.get(), session.used);
-  for (WsFrame frame; !rest.empty();) {
-    const WsFound found = find_frame(rest, frame);
+Status Sessions::look(Session& session, Bytes bytes, WallTime now) {
+  for (WsFrame frame; !bytes.empty(); bytes = bytes.subspan(frame.size())) {
+    const WsFound found = find_frame(bytes, frame);
     if (found == WsFound::broken) return fail(ErrorCode::corrupt, "what came is no whole WebSocket frame");
-    if (found == WsFound::incomplete || frame.size() > rest.size()) break;
-    const auto payload = rest.subspan(frame.header_size, frame.payload_size);
-    const std::string_view text(reinterpret_cast<const char*>(payload.data()), payload.size());
+    if (found == WsFound::incomplete || frame.size() > bytes.size()) break;
+    const Bytes payload = bytes.subspan(frame.header_size, frame.payload_size);
     if (frame.opcode != WsFrame::text && frame.opcode != WsFrame::binary) {
       return fail(ErrorCode::disconnected, "the gateway sent a frame of opcode " + std::to_string(frame.opcode));
     }
-    const auto message = frame.opcode == WsFrame::binary ? read_binary(payload, events_) : read_text(text, events_);
+    const bool is_binary = frame.opcode == WsFrame::binary;
+    const auto message = is_binary ? read_binary(payload, events_) : read_text(text_of(payload), events_);
     if (!message) return fail(ErrorCode::corrupt, "a message is not what the protocol says");
     if (message->type == "events") {
-      if ((frame.opcode == WsFrame::binary) != binary_) {
-        return fail(ErrorCode::internal, "events come in the other encoding");
-      }
+      if (is_binary != binary_) return fail(ErrorCode::internal, "events come in the other encoding");
       MILLRACE_TRY(look_at(session, *message, now));
     } else if (message->type != "heartbeat") {
-      return fail(ErrorCode::internal, "the gateway says " + std::string(text));
+      return fail(ErrorCode::internal, "the gateway says " + std::string(text_of(payload)));
     }
-    rest = rest.subspan(frame.size());
   }
-  std::memmove(session.buffer.get(), rest.data(), rest.size());
-  session.used = rest.size();
+  keep(session, bytes);
   return {};
 }
 
@@ -197,9 +187,9 @@ Result<Received> Sessions::receive(std::uint64_t count) {
     const std::uint64_t before = received_.events;
     for (int i = 0; i < found; ++i) {
       Session& session = sessions_[ready[static_cast<std::size_t>(i)].data.u64];
-      const auto some = read(session, false);
-      if (!some) return fail(some.error());
-      if (*some) MILLRACE_TRY(look(session));
+      const auto bytes = read(session, false);
+      if (!bytes) return fail(bytes.error());
+      MILLRACE_TRY(look(session, *bytes, clock_.now()));
     }
     const WallTime now = clock_.now();
     if (received_.events > before) last_events = now;

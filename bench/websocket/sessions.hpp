@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,26 +39,28 @@ class Sessions {
  private:
   struct Session {
     UniqueFd fd;
-    std::unique_ptr<std::byte[]> buffer;
-    std::size_t capacity = 0;
-    std::size_t used = 0;
+    std::vector<std::byte> rest;     // of what was read: the beginning of a message
     std::uint64_t first_offset = 0;  // of the subscription
     std::uint64_t events = 0;
   };
+  using Bytes = std::span<const std::byte>;
 
   [[nodiscard]] Status connect(Session& session, std::uint16_t port);
   [[nodiscard]] Status subscribe(Session& session, const std::string& request);
-  // Takes what the socket has, at most once; false if it has nothing. Without `wait` it does not block.
-  [[nodiscard]] Result<bool> read(Session& session, bool wait);
-  // Looks at the whole messages in the buffer.
-  [[nodiscard]] Status look(Session& session);
+  // The session's rest, and behind it what its socket has now; if it has nothing, waits for it with `wait`. Valid until
+  // the next read. The caller keeps what it could not use yet.
+  [[nodiscard]] Result<Bytes> read(Session& session, bool wait);
+  static void keep(Session& session, Bytes rest) { session.rest.assign(rest.begin(), rest.end()); }
+  // Looks at the whole messages of what was read at `now`.
+  [[nodiscard]] Status look(Session& session, Bytes bytes, WallTime now);
   [[nodiscard]] Status look_at(Session& session, const Message& message, WallTime now);
 
   UniqueFd epoll_;
   bool binary_ = false;
   std::vector<Session> sessions_;
-  std::vector<Seen> events_;  // of the message that is looked at
-  std::uint64_t wanted_ = 0;  // of each session, from the beginning
+  std::vector<std::byte> buffer_;  // that all sessions are read into
+  std::vector<Seen> events_;       // of the message that is looked at
+  std::uint64_t wanted_ = 0;       // of each session, from the beginning
   Received received_;
   FastClock clock_;
 };
