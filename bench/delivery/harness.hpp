@@ -12,7 +12,7 @@
 #include <functional>
 #include <string>
 
-#include "bench/delivery/histogram.hpp"
+#include "bench/histogram.hpp"
 #include "bus/base/agent.hpp"
 #include "bus/base/assert.hpp"
 #include "bus/base/clock.hpp"

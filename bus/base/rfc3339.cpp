@@ -7,10 +7,9 @@ namespace millrace {
 
 namespace {
 
-void put_digits(std::string& out, std::uint64_t value, int width) {
-  char digits[20];
-  for (int i = width - 1; i >= 0; --i, value /= 10) digits[i] = static_cast<char>('0' + value % 10);
-  out.append(digits, static_cast<std::size_t>(width));
+// Writes `value` right-aligned into `width` characters, zeros before it.
+void put_digits(char* out, std::uint32_t value, int width) {
+  for (int i = width - 1; i >= 0; --i, value /= 10) out[i] = static_cast<char>('0' + value % 10);
 }
 
 // Takes exactly `width` digits off the front.
@@ -67,20 +66,16 @@ void append_rfc3339(WallTime time, std::string& out) {
   const auto day = floor<days>(point);
   const year_month_day date(day);
   const hh_mm_ss<nanoseconds> clock(point - day);
-  put_digits(out, static_cast<std::uint64_t>(static_cast<int>(date.year())), 4);
-  out += '-';
-  put_digits(out, static_cast<unsigned>(date.month()), 2);
-  out += '-';
-  put_digits(out, static_cast<unsigned>(date.day()), 2);
-  out += 'T';
-  put_digits(out, static_cast<std::uint64_t>(clock.hours().count()), 2);
-  out += ':';
-  put_digits(out, static_cast<std::uint64_t>(clock.minutes().count()), 2);
-  out += ':';
-  put_digits(out, static_cast<std::uint64_t>(clock.seconds().count()), 2);
-  out += '.';
-  put_digits(out, static_cast<std::uint64_t>(clock.subseconds().count()), 9);
-  out += 'Z';
+  const std::size_t begin = out.size();
+  out.append("0000-00-00T00:00:00.000000000Z");
+  char* const at = out.data() + begin;
+  put_digits(at, static_cast<std::uint32_t>(static_cast<int>(date.year())), 4);
+  put_digits(at + 5, static_cast<unsigned>(date.month()), 2);
+  put_digits(at + 8, static_cast<unsigned>(date.day()), 2);
+  put_digits(at + 11, static_cast<std::uint32_t>(clock.hours().count()), 2);
+  put_digits(at + 14, static_cast<std::uint32_t>(clock.minutes().count()), 2);
+  put_digits(at + 17, static_cast<std::uint32_t>(clock.seconds().count()), 2);
+  put_digits(at + 20, static_cast<std::uint32_t>(clock.subseconds().count()), 9);
 }
 
 std::optional<WallTime> parse_time(std::string_view text) {
