@@ -76,6 +76,23 @@ struct Seen {
   }
 };
 
+TEST_F(BusTest, APublisherIsAdmittedUnderEverySyncPolicy) {
+  for (const auto policy : {wal::SyncPolicy::always, wal::SyncPolicy::interval, wal::SyncPolicy::none}) {
+    MemoryBusOptions options = this->options();
+    options.folder += std::to_string(static_cast<int>(policy));
+    options.log.policy = policy;
+    options.log.interval = std::chrono::hours(1);
+    MemoryBus bus(options, clock_);
+    const auto subscriber = bus.subscribe(Level::recorded, StartEarliest{}).value();
+    const auto publisher = bus.publisher("matching");
+    EXPECT_EQ(publisher->epoch(), Epoch(1));
+    publish(bus, *publisher, 10);
+    bus.step();
+    Seen seen;
+    EXPECT_EQ(seen.poll(*subscriber), 10u);
+  }
+}
+
 TEST_F(BusTest, EveryLevelSeesEachEventOnceAndInOrder) {
   MemoryBus bus(options(), clock_);
   auto publisher = bus.publisher("maker");

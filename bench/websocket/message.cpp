@@ -5,9 +5,9 @@
 
 #include "bench/websocket/json_scan.hpp"
 #include "bus/base/frame.hpp"
+#include "bus/base/rfc3339.hpp"
 #include "schemas/families.hpp"
 #include "subscribers/realtime/protocol.hpp"
-#include "subscribers/realtime/rfc3339.hpp"
 
 namespace millrace::bench {
 
@@ -32,12 +32,12 @@ class TimeReader {
       out = minute_begin_ + std::chrono::nanoseconds(ns);
       return true;
     }
-    const auto time = gateway::parse_time(text);
+    const auto time = parse_time(text);
     if (!time) return false;
     out = *time;
     if (usual) {
       minute_ = text.substr(0, second_begin);
-      minute_begin_ = *gateway::parse_time(minute_ + "00Z");
+      minute_begin_ = *parse_time(minute_ + "00Z");
     }
     return true;
   }

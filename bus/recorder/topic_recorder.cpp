@@ -140,7 +140,9 @@ std::vector<std::string> TopicRecorder::stopped() const {
 
 std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync when) {
   if (syncing_ || state_ == State::failed) return std::nullopt;
-  if (!(when == Sync::now ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
+  // A grant waits for the disk whatever the policy is: nobody may publish under it before.
+  const bool at_once = when == Sync::now || admissions_ != admissions_synced_;
+  if (!(at_once ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
   syncing_ = true;
   admissions_syncing_ = admissions_;
   for (Stream& stream : streams_) {
