@@ -22,7 +22,7 @@ PublisherState state_of(control::PublisherState state) {
 // Reads with pread: a bad sector must not end the gateway.
 class LogReplay final : public Replay {
  public:
-  LogReplay(wal::Reader log, Offset next, std::shared_ptr<const std::atomic<std::uint64_t>> end)
+  LogReplay(wal::Reader log, Offset next, std::shared_ptr<const BusSource::LogEnd> end)
       : log_(std::move(log)), next_(next), end_(std::move(end)) {}
 
   [[nodiscard]] Offset next() const override { return next_; }
@@ -35,7 +35,7 @@ class LogReplay final : public Replay {
         ++count;
         continue;
       }
-      const Offset end(end_->load(std::memory_order_acquire));
+      const Offset end(end_->offset.load(std::memory_order_acquire));
       if (next_ >= end) break;
       auto batch = log_.next(end);
       if (!batch) return fail(batch.error());
@@ -49,7 +49,7 @@ class LogReplay final : public Replay {
  private:
   wal::Reader log_;
   Offset next_;
-  std::shared_ptr<const std::atomic<std::uint64_t>> end_;
+  std::shared_ptr<const BusSource::LogEnd> end_;
   std::optional<wal::BatchView> batch_;
   std::optional<wal::EventCursor> cursor_;
 };
@@ -96,13 +96,16 @@ Result<std::unique_ptr<BusSource>> BusSource::open(Bus& bus, const Clock& clock)
     auto subscriber = bus.subscribe(description.name, {.level = Level::recorded, .start = StartLatest{}, .on_gap = {}});
     if (!subscriber) return fail(subscriber.error());
     subscriber->verify(false);  // the gateway copies an event before it looks at it, and verifies the copy
-    const Position position = subscriber->follower()->position();
-    Topic& topic = source->topics_.emplace_back(Topic{description, std::move(*subscriber)});
-    topic.end->store(position.offset.value());
-    topic.log_id = position.log_id;
-    topic.run = position.run;
+    look_at_end(source->topics_.emplace_back(Topic{description, std::move(*subscriber)}));
   }
   return source;
+}
+
+// The run first: whoever sees the end of a new one knows that one, too.
+void BusSource::look_at_end(Topic& topic) {
+  const Follower& follower = *topic.subscriber.follower();
+  topic.log_end->run.store(follower.position().run.value(), std::memory_order_relaxed);
+  topic.log_end->offset.store(follower.freshness().recorded_end.value(), std::memory_order_release);
 }
 
 const control::TopicStatusT* BusSource::status_of(const Topic& topic) const {
@@ -164,7 +167,7 @@ std::uint64_t BusSource::poll(const Handler& handler, std::size_t limit) {
           handler(index, {*event.offset, event.record_time, event.publisher, event.epoch, event.frame});
         },
         limit);
-    topic.end->store(topic.subscriber.follower()->freshness().recorded_end.value(), std::memory_order_release);
+    look_at_end(topic);
   }
   turn_ = topics_.empty() ? 0 : (turn_ + 1) % topics_.size();
   return count;
@@ -172,13 +175,14 @@ std::uint64_t BusSource::poll(const Handler& handler, std::size_t limit) {
 
 Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const ReplayStart& start) {
   const Topic& topic = topics_[index];
-  const Offset end(topic.end->load(std::memory_order_acquire));
+  const Offset end(topic.log_end->offset.load(std::memory_order_acquire));
+  const Run run(topic.log_end->run.load(std::memory_order_relaxed));
   auto log = wal::Reader::open(wal::posix_file_system(), topic.description.log_folder);
   if (!log) return fail(log.error());
-  const auto next = find_start(*log, start_of(start), end, topic.run);
+  const auto next = find_start(*log, start_of(start), end, run);
   if (!next) return fail(next.error());
   MILLRACE_TRY(log->seek(*next));
-  return std::make_unique<LogReplay>(std::move(*log), *next, topic.end);
+  return std::make_unique<LogReplay>(std::move(*log), *next, topic.log_end);
 }
 
 }  // namespace millrace::gateway

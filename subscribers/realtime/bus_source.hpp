@@ -37,6 +37,13 @@ class CoreStatus final : public Agent {
 
 class BusSource final : public EventSource {
  public:
+  // As poll() last saw them: how far a replay may read, and in which run the core is. Shared with the
+  // replays, which other threads read.
+  struct LogEnd {
+    std::atomic<std::uint64_t> offset{0};
+    std::atomic<std::uint64_t> run{0};
+  };
+
   // Subscribes to every topic of the core. `bus` outlives it; its end may wait for an answer of the core, at most as
   // long as `bus` does. Errors: those of Bus::subscribe.
   [[nodiscard]] static Result<std::unique_ptr<BusSource>> open(Bus& bus, const Clock& clock = system_clock());
@@ -51,13 +58,11 @@ class BusSource final : public EventSource {
   struct Topic {
     TopicDescription description;
     Subscriber subscriber;
-    // Recorded end as last seen by poll(): how far a replay may read. On the heap, for replays on other threads.
-    std::shared_ptr<std::atomic<std::uint64_t>> end = std::make_shared<std::atomic<std::uint64_t>>(0);
-    LogId log_id{};
-    Run run{};
+    std::shared_ptr<LogEnd> log_end = std::make_shared<LogEnd>();
   };
 
   BusSource(Bus& bus, const Clock& clock) : bus_(bus), clock_(clock), status_(bus, clock) {}
+  static void look_at_end(Topic& topic);
   [[nodiscard]] const control::TopicStatusT* status_of(const Topic& topic) const;
 
   Bus& bus_;

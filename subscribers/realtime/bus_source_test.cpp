@@ -1,9 +1,10 @@
 // Proves that the bus serves the gateway as a source should: topics, publishers and health as the core has them, every
 // event once and in order, the log from any start, and that a core which stands still or dies makes nobody wait.
+#include "subscribers/realtime/bus_source.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "subscribers/realtime/bus_source.hpp"
 #include "subscribers/realtime/testing/processes.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
@@ -14,10 +15,10 @@ namespace {
 using testing::connect;
 using testing::eventually;
 using testing::Feed;
+using ::testing::HasSubstr;
 using testing::Process;
 using testing::recorded_end;
 using testing::TestCore;
-using ::testing::HasSubstr;
 
 std::size_t index_of(const std::vector<TopicInfo>& topics, std::string_view name) {
   for (std::size_t i = 0; i < topics.size(); ++i) {

@@ -1,5 +1,5 @@
-// A gateway as it runs, for tests: its process beside a real core, somebody who publishes, and a client that checks what
-// every client may rely on. Waits are on conditions.
+// A gateway as it runs, for tests: its process beside a real core, somebody who publishes, and a client that checks
+// what every client may rely on. Waits are on conditions.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -68,8 +68,8 @@ class LoneGateway {
 
  private:
   static std::vector<std::string> command(const TestCore& core, const std::vector<std::string>& options) {
-    std::vector<std::string> words{millrace::testing::program("millrace-gateway"), "--socket", core.socket(), "--listen",
-                                   "127.0.0.1:0"};
+    std::vector<std::string> words{millrace::testing::program("millrace-gateway"), "--socket", core.socket(),
+                                   "--listen", "127.0.0.1:0"};
     words.insert(words.end(), options.begin(), options.end());
     return words;
   }
@@ -168,7 +168,8 @@ class Stream {
  public:
   using OnEvent = std::function<void(const Received&)>;
 
-  Stream(std::uint16_t port, Wanted wanted, OnEvent on_event = [](const Received&) {})
+  Stream(
+      std::uint16_t port, Wanted wanted, OnEvent on_event = [](const Received&) {})
       : port_(port), wanted_(std::move(wanted)), on_event_(std::move(on_event)), client_(port) {
     EXPECT_TRUE(client_->connected());
     const json::value answer = subscribe(wanted_.start);
@@ -203,7 +204,7 @@ class Stream {
  private:
   json::value subscribe(const std::string& start) {
     client_->send(R"({"op":"subscribe","topic":")" + wanted_.topic + R"(","start":)" + start + R"(,"format":")" +
-                 wanted_.format + '"' + (wanted_.filter.empty() ? "" : ",\"filter\":" + wanted_.filter) + '}');
+                  wanted_.format + '"' + (wanted_.filter.empty() ? "" : ",\"filter\":" + wanted_.filter) + '}');
     const auto message = client_->receive();
     const json::value answer = message ? json::parse(*message) : json::value();
     if (!message || answer.at("type") != "subscribed") {
