@@ -41,7 +41,6 @@ void expect_numbered(const Received& event) {
   ASSERT_EQ(order, event.offset + 1);
 }
 
-
 TEST(Gateway, EveryStartWhileAPublisherRunsAtFullSpeedLeavesNoGapAndNoDuplicate) {
   TestCore core;
   LoneGateway gateway(core);
@@ -53,11 +52,11 @@ TEST(Gateway, EveryStartWhileAPublisherRunsAtFullSpeedLeavesNoGapAndNoDuplicate)
   const std::string time = page.at("events").at(0).at("record_time").as_string().c_str();
 
   std::vector<std::unique_ptr<Stream>> streams;
-  for (const std::string& start : {std::string("\"live\""), std::string("\"earliest\""), std::string("{\"offset\":700}"),
-                                   "{\"time\":\"" + time + "\"}"}) {
+  for (const std::string& start : {std::string("\"live\""), std::string("\"earliest\""),
+                                   std::string("{\"offset\":700}"), "{\"time\":\"" + time + "\"}"}) {
     for (const char* format : {"json", "binary"}) {
-      streams.push_back(std::make_unique<Stream>(
-          gateway.port(), Wanted{.start = start, .format = format}, expect_numbered));
+      streams.push_back(
+          std::make_unique<Stream>(gateway.port(), Wanted{.start = start, .format = format}, expect_numbered));
     }
   }
   for (std::size_t i : {0u, 1u}) EXPECT_GE(streams[i]->first(), 1000u) << "live: what was recorded before is left out";
