@@ -7,6 +7,7 @@
 #include <atomic>
 #include <boost/json.hpp>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <optional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "bus/bus.hpp"
 #include "bus/daemon/test/processes.hpp"
 #include "subscribers/realtime/client/ws_client.hpp"
+#include "subscribers/realtime/net.hpp"
 #include "subscribers/realtime/protocol.hpp"
 
 namespace millrace::gateway::testing {
@@ -45,6 +47,28 @@ inline std::uint64_t recorded_end(Bus& bus, std::string_view topic = "trade_even
     }
   }
   ADD_FAILURE() << "the core tells no end of " << topic;
+  return 0;
+}
+
+// A port of this host that nobody listens on just now.
+inline std::uint16_t free_port() {
+  asio::io_context io;
+  return asio::ip::tcp::acceptor(io, {asio::ip::address_v4::loopback(), 0}).local_endpoint().port();
+}
+
+// Writes the configuration of a core, not started yet, that starts the gateway itself.
+inline void with_gateway(const TestCore& core, std::uint16_t port) {
+  std::ofstream(core.config_file()) << "[core]\nruntime_dir = \"" << core.folder() << "/run\"\nlog_dir = \""
+                                    << core.folder() << "/log\"\n[gateway]\nlisten = \"127.0.0.1:" << port << "\"\n";
+}
+
+// Of the gateway that follows the core's topics now; 0 if there is none.
+inline pid_t gateway_pid(Bus& bus) {
+  const auto report = bus.status();
+  if (!report) return 0;
+  for (const auto& subscriber : report->topics.front()->subscribers) {
+    if (subscriber->name == "millrace-gateway") return subscriber->pid;
+  }
   return 0;
 }
 
