@@ -84,12 +84,14 @@ TEST(Gateway, EveryStartWhileAPublisherRunsAtFullSpeedLeavesNoGapAndNoDuplicate)
       EXPECT_TRUE(stream->until([&] { return stream->next() >= end; })) << "at " << stream->next();
     });
   }
-  EXPECT_TRUE(eventually([&] { return at_work == streams.size(); }));
+  // ... or has published what fits the log: a reader that retention overtakes is told so, and that is another test's.
+  EXPECT_TRUE(eventually([&] { return at_work == streams.size() || recorded_end(*bus) > 2'000'000; }));
   puppet.signal(SIGKILL);
   (void)puppet.wait();
   end = recorded_end(*bus);
   for (std::thread& reader : readers) reader.join();
   for (const auto& stream : streams) {
+    EXPECT_EQ(stream->next(), end);
     if (stream->resumed() > 0) std::printf("a session was cut off %lu times, and resumed\n", stream->resumed());
   }
 }
@@ -214,6 +216,26 @@ TEST(Gateway, KilledInFullFlightItIsStartedAgainAndItsClientsResume) {
     EXPECT_TRUE(stream->to(feed.published()));
     EXPECT_EQ(stream->resumed(), 3u);
   }
+}
+
+TEST(Gateway, StartedByACoreItEndsWithItAndTheNextCoresOwnTakesItsPlace) {
+  TestCore core("", false);
+  const std::uint16_t port = testing::free_port();
+  testing::with_gateway(core, port);
+  core.start();
+  auto bus = connect(core);
+  ASSERT_TRUE(becomes(port, 200));
+  Stream stream(port, {}, expect_numbered);
+  Feed feed(*bus, "maker", 32);
+  ASSERT_TRUE(stream.until([&] { return stream.count() > 1'000; }));
+  core.kill();
+  core.start();
+  ASSERT_TRUE(stream.until([&] { return stream.resumed() > 0; }));
+  feed.stop();
+  EXPECT_TRUE(stream.to(feed.published()));
+  bus.reset();
+  EXPECT_EQ(core.stop(), 0);
+  EXPECT_EQ(client::http_request(port, "GET", "/health").status, 0u) << "no gateway is left behind";
 }
 
 TEST(Gateway, WhenTheCoreIsKilledSessionsStayAndEventsGoOnWithTheNext) {
