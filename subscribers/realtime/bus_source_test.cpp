@@ -5,9 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "subscribers/realtime/testing/processes.hpp"
-#include "wal/posix_file_system.hpp"
-#include "wal/reader.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -15,7 +15,6 @@ namespace {
 using testing::connect;
 using testing::eventually;
 using testing::Feed;
-using ::testing::HasSubstr;
 using testing::Process;
 using testing::recorded_end;
 using testing::TestCore;
@@ -39,8 +38,8 @@ struct Fed {
     trades = index_of(topics, "trade_events");
     next = topics[trades].next.value();
   }
-  void poll() {
-    source.poll(
+  std::uint64_t poll() {
+    return source.poll(
         [this](std::size_t topic, const LiveEvent& event) {
           if (topic != trades) return;
           ASSERT_EQ(event.offset.value(), next);
@@ -50,7 +49,12 @@ struct Fed {
         512);
   }
   [[nodiscard]] bool to(std::uint64_t end) {
-    return eventually([&] { return poll(), next >= end || ::testing::Test::HasFatalFailure(); }) && next >= end;
+    return eventually([&] {
+             while (next < end && poll() > 0 && !::testing::Test::HasFatalFailure()) {
+             }
+             return next >= end || ::testing::Test::HasFatalFailure();
+           }) &&
+           next >= end;
   }
   // As the feeder's snapshot, again and again until it says that.
   [[nodiscard]] bool says(std::string_view reason) {
@@ -116,6 +120,97 @@ TEST(BusSource, AfterTheCoreIsKilledEventsAndReplaysGoOnInTheNextRun) {
   auto replay = (*source)->replay(fed.trades, Position{topic.log_id, topic.run, Offset(10)});
   ASSERT_TRUE(replay) << "a position of the run that the source itself names: " << replay.error().message;
   EXPECT_EQ((*replay)->next(), Offset(10));
+}
+
+TEST(BusSource, APublisherAtFullSpeedIsFollowedWithoutGapAndTheLogIsReadFromAnyStart) {
+  TestCore core;
+  auto bus = connect(core);
+  auto source = BusSource::open(*bus);
+  ASSERT_TRUE(source) << source.error().message;
+  Fed fed(**source);
+  EXPECT_EQ(fed.next, 0u);
+  Process puppet = core.puppet("trade_events", "maker", 300'000);
+  ASSERT_TRUE(fed.to(1'000));
+
+  // While it runs on: what lies before the end, from the log.
+  const auto first_of = [&](const ReplayStart& start) -> std::optional<Offset> {
+    auto replay = (*source)->replay(fed.trades, start);
+    EXPECT_TRUE(replay) << replay.error().message;
+    std::optional<Offset> first;
+    (void)(*replay)->read([&](const LiveEvent& event) { first = event.offset; }, 1);
+    return first;
+  };
+  EXPECT_EQ(first_of(Earliest{}), Offset(0));
+  EXPECT_EQ(first_of(Offset(700)), Offset(700));
+  const TopicInfo topic = (*source)->topics()[fed.trades];
+  EXPECT_EQ(first_of(Position{topic.log_id, topic.run, Offset(800)}), Offset(800));
+  // At a time: no event before it is of that time, or later.
+  WallTime time;
+  auto replay = (*source)->replay(fed.trades, Offset(999));
+  ASSERT_TRUE(replay);
+  ASSERT_TRUE((*replay)->read([&](const LiveEvent& event) { time = event.record_time; }, 1));
+  const auto at_time = first_of(time);
+  ASSERT_TRUE(at_time && at_time->value() <= 999);
+  replay = (*source)->replay(fed.trades, Earliest{});
+  ASSERT_TRUE(replay);
+  ASSERT_TRUE((*replay)->read(
+      [&](const LiveEvent& event) { EXPECT_LT(event.record_time, time) << event.offset.value(); }, at_time->value()));
+  EXPECT_EQ((*replay)->next(), *at_time);
+
+  EXPECT_TRUE(fed.to(300'000));
+  EXPECT_FALSE((*source)->replay(fed.trades, Offset(300'001))) << "beyond the end";
+  replay = (*source)->replay(fed.trades, Earliest{});
+  ASSERT_TRUE(replay);
+  std::uint64_t next = 0;
+  for (;;) {
+    const auto count = (*replay)->read(
+        [&](const LiveEvent& event) {
+          ASSERT_EQ(event.offset.value(), next);
+          ++next;
+        },
+        4096);
+    ASSERT_TRUE(count) << count.error().message;
+    if (*count == 0) break;
+  }
+  EXPECT_EQ(next, 300'000u);
+}
+
+TEST(BusSource, TopicsAndPublishersAreAsTheCoreHasThem) {
+  TestCore core;
+  auto bus = connect(core);
+  auto source = BusSource::open(*bus);
+  ASSERT_TRUE(source) << source.error().message;
+  Fed fed(**source);
+  std::vector<std::string> names;
+  for (const TopicInfo& topic : (*source)->topics()) {
+    EXPECT_EQ(topic.type, bus->topic(topic.name)->type);
+    names.push_back(topic.name);
+  }
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("trade_events", "account_events", "market_l2", "order_events",
+                                                     "orders", "system.health"));
+  const auto becomes = [&](PublisherState state, Epoch epoch) {
+    return eventually([&] {
+      fed.poll();
+      (void)(*source)->topics();
+      const auto publishers = (*source)->publishers(fed.trades);
+      return publishers.size() == 1 && publishers[0].name == "maker" && publishers[0].state == state &&
+             publishers[0].epoch == epoch;
+    });
+  };
+  EXPECT_TRUE((*source)->publishers(fed.trades).empty());
+  for (const Epoch epoch : {Epoch(1), Epoch(2)}) {
+    Process puppet = core.puppet("trade_events", "maker", 0);
+    ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+    EXPECT_TRUE(becomes(PublisherState::healthy, epoch));
+    puppet.signal(SIGKILL);
+    (void)puppet.wait();
+    EXPECT_TRUE(becomes(PublisherState::dead, epoch));
+    EXPECT_TRUE(fed.to(recorded_end(*bus)));
+    EXPECT_TRUE(eventually([&] {
+      (void)(*source)->topics();
+      return (*source)->publishers(fed.trades)[0].last.value() == fed.next;
+    })) << "what it committed last is told";
+  }
 }
 
 }  // namespace
