@@ -240,7 +240,7 @@ TEST(Gateway, StartedByACoreItEndsWithItAndTheNextCoresOwnTakesItsPlace) {
 
 TEST(Gateway, WhenTheCoreIsKilledSessionsStayAndEventsGoOnWithTheNext) {
   TestCore core;
-  LoneGateway gateway(core);
+  LoneGateway gateway(core, {"--cache-bytes", "65536"});
   auto bus = connect(core);
   Stream stream(gateway.port(), {.start = "\"earliest\""}, expect_numbered);
   Feed feed(*bus, "maker", 32);
@@ -254,13 +254,20 @@ TEST(Gateway, WhenTheCoreIsKilledSessionsStayAndEventsGoOnWithTheNext) {
     EXPECT_EQ(number(get(gateway.port(), "/v1/topics/trade_events/events?from=0").at("count")), 100u);
     core.start();
     EXPECT_TRUE(becomes(gateway.port(), 200));
-    EXPECT_TRUE(eventually([&] {
+    const auto position = [&] {
       const auto topics = get(gateway.port(), "/v1/topics");
       for (const auto& topic : topics.as_array()) {
-        if (topic.at("name") == "trade_events") return number(topic.at("run")) == death + 1;
+        if (topic.at("name") == "trade_events" && number(topic.at("run")) == death + 1) {
+          return R"({"offset":10,"log_id":)" + json::serialize(topic.at("log_id")) +
+                 ",\"run\":" + json::serialize(topic.at("run")) + '}';
+        }
       }
-      return false;
-    }));
+      return std::string();
+    };
+    ASSERT_TRUE(eventually([&] { return !position().empty(); })) << "each core begins a run";
+    Stream resumed(gateway.port(), {.start = position()}, expect_numbered);
+    EXPECT_EQ(resumed.first(), 10u) << "a position of the new run, from the log";
+    EXPECT_TRUE(resumed.to(before));
   }
   feed.stop();
   EXPECT_TRUE(stream.to(feed.published()));
