@@ -31,6 +31,7 @@ using testing::Received;
 using testing::recorded_end;
 using testing::Stream;
 using testing::TestCore;
+using testing::topic_info;
 using testing::Wanted;
 using testing::WsClient;
 namespace json = boost::json;
@@ -57,6 +58,7 @@ TEST(Gateway, EveryStartWhileAPublisherRunsAtFullSpeedLeavesNoGapAndNoDuplicate)
   auto bus = connect(core);
   Process puppet = core.puppet("trade_events", "maker", 0);
   ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+  ASSERT_TRUE(eventually([&] { return number(topic_info(gateway.port()).at("next_offset")) >= 1'000; }));
   // A time in the midst of what is recorded by now.
   const auto page = get(gateway.port(), "/v1/topics/trade_events/events?from=500&limit=1");
   const std::string time = page.at("events").at(0).at("record_time").as_string().c_str();
@@ -254,18 +256,10 @@ TEST(Gateway, WhenTheCoreIsKilledSessionsStayAndEventsGoOnWithTheNext) {
     EXPECT_EQ(number(get(gateway.port(), "/v1/topics/trade_events/events?from=0").at("count")), 100u);
     core.start();
     EXPECT_TRUE(becomes(gateway.port(), 200));
-    const auto position = [&] {
-      const auto topics = get(gateway.port(), "/v1/topics");
-      for (const auto& topic : topics.as_array()) {
-        if (topic.at("name") == "trade_events" && number(topic.at("run")) == death + 1) {
-          return R"({"offset":10,"log_id":)" + json::serialize(topic.at("log_id")) +
-                 ",\"run\":" + json::serialize(topic.at("run")) + '}';
-        }
-      }
-      return std::string();
-    };
-    ASSERT_TRUE(eventually([&] { return !position().empty(); })) << "each core begins a run";
-    Stream resumed(gateway.port(), {.start = position()}, expect_numbered);
+    ASSERT_TRUE(eventually([&] { return number(topic_info(gateway.port()).at("run")) == death + 1; }));
+    const auto log_id = json::serialize(topic_info(gateway.port()).at("log_id"));
+    const auto position = R"({"offset":10,"log_id":)" + log_id + R"(,"run":)" + std::to_string(death + 1) + '}';
+    Stream resumed(gateway.port(), {.start = position}, expect_numbered);
     EXPECT_EQ(resumed.first(), 10u) << "a position of the new run, from the log";
     EXPECT_TRUE(resumed.to(before));
   }

@@ -107,6 +107,16 @@ inline json::value get(std::uint16_t port, std::string_view target) {
   return reply.status == 200 ? json::parse(reply.body) : json::value();
 }
 
+// What /v1/topics says of it.
+inline json::value topic_info(std::uint16_t port, std::string_view name = "trade_events") {
+  const auto topics = get(port, "/v1/topics");
+  for (const auto& topic : topics.as_array()) {
+    if (topic.at("name") == json::string_view(name.data(), name.size())) return topic;
+  }
+  ADD_FAILURE() << "no topic " << name;
+  return nullptr;
+}
+
 // Waits until /health answers `status`, with a reason that holds `reason`.
 inline bool becomes(std::uint16_t port, unsigned status, std::string_view reason = "") {
   return eventually([&] {
