@@ -1,6 +1,6 @@
 #include "subscribers/realtime/bus_source.hpp"
 
-#include <algorithm>
+#include <string>
 
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto look_interval = 2s;  // at what retention has left of the logs
+constexpr auto ask_interval = 250ms;
+constexpr auto silence_max = 2s;  // of a core that is there
 
 PublisherState state_of(control::PublisherState state) {
   static_assert(static_cast<int>(control::PublisherState::dead) == static_cast<int>(PublisherState::dead) &&
@@ -21,7 +22,7 @@ PublisherState state_of(control::PublisherState state) {
 // Reads with pread: a bad sector must not end the gateway.
 class LogReplay final : public Replay {
  public:
-  LogReplay(wal::Reader log, Offset next, std::shared_ptr<const std::atomic<std::uint64_t>> end)
+  LogReplay(wal::Reader log, Offset next, std::shared_ptr<const BusSource::LogEnd> end)
       : log_(std::move(log)), next_(next), end_(std::move(end)) {}
 
   [[nodiscard]] Offset next() const override { return next_; }
@@ -34,7 +35,7 @@ class LogReplay final : public Replay {
         ++count;
         continue;
       }
-      const Offset end(end_->load(std::memory_order_acquire));
+      const Offset end(end_->offset.load(std::memory_order_acquire));
       if (next_ >= end) break;
       auto batch = log_.next(end);
       if (!batch) return fail(batch.error());
@@ -48,7 +49,7 @@ class LogReplay final : public Replay {
  private:
   wal::Reader log_;
   Offset next_;
-  std::shared_ptr<const std::atomic<std::uint64_t>> end_;
+  std::shared_ptr<const BusSource::LogEnd> end_;
   std::optional<wal::BatchView> batch_;
   std::optional<wal::EventCursor> cursor_;
 };
@@ -62,61 +63,91 @@ Start start_of(const ReplayStart& start) {
 
 }  // namespace
 
+CoreStatus::CoreStatus(Bus& bus, const Clock& clock)
+    : bus_(bus),
+      clock_(clock),
+      runner_("gw-status", *this,
+              std::make_unique<BackOffIdle>(
+                  BackOffIdle::Limits{.spins = 0, .yields = 0, .min_sleep = 1ms, .max_sleep = 50ms}),
+              std::nullopt, clock) {
+  do_work(clock.monotonic());  // there is an answer from the start
+  runner_.start();
+}
+
+std::uint64_t CoreStatus::do_work(MonotonicTime now) {
+  if (now - asked_ < ask_interval) return 0;
+  asked_ = now;
+  auto report = bus_.status();
+  if (!report) return 0;  // the last answer's age tells
+  auto answer = std::make_shared<const Answer>(Answer{std::move(*report), clock_.monotonic()});
+  const std::lock_guard lock(mutex_);
+  last_ = std::move(answer);
+  return 0;
+}
+
+std::shared_ptr<const CoreStatus::Answer> CoreStatus::last() const {
+  const std::lock_guard lock(mutex_);
+  return last_;
+}
+
 Result<std::unique_ptr<BusSource>> BusSource::open(Bus& bus, const Clock& clock) {
   std::unique_ptr<BusSource> source(new BusSource(bus, clock));
   for (const TopicDescription& description : bus.topics()) {
     auto subscriber = bus.subscribe(description.name, {.level = Level::recorded, .start = StartLatest{}, .on_gap = {}});
     if (!subscriber) return fail(subscriber.error());
     subscriber->verify(false);  // the gateway copies an event before it looks at it, and verifies the copy
-    const Position position = subscriber->follower()->position();
-    Topic& topic = source->topics_.emplace_back(Topic{description, std::move(*subscriber)});
-    topic.end->store(position.offset.value());
-    topic.log_id = position.log_id;
-    topic.run = position.run;
+    look_at_end(source->topics_.emplace_back(Topic{description, std::move(*subscriber)}));
   }
-  source->look_at_logs();
   return source;
 }
 
-void BusSource::look_at_logs() {
-  logs_seen_ = clock_.monotonic();
-  for (Topic& topic : topics_) {
-    const auto log = wal::Reader::open(wal::posix_file_system(), topic.description.log_folder);
-    if (log) topic.first = log->first_offset();
+// The run first: whoever sees the end of a new one knows that one, too.
+void BusSource::look_at_end(Topic& topic) {
+  const Follower& follower = *topic.subscriber.follower();
+  topic.log_end->run.store(follower.position().run.value(), std::memory_order_relaxed);
+  topic.log_end->offset.store(follower.freshness().recorded_end.value(), std::memory_order_release);
+}
+
+const control::TopicStatusT* BusSource::status_of(const Topic& topic) const {
+  if (!answer_) return nullptr;
+  for (const auto& status : answer_->report.topics) {
+    if (status->name == topic.description.name) return status.get();
   }
+  return nullptr;
 }
 
 std::vector<TopicInfo> BusSource::topics() {
-  status_ = bus_.status();
-  if (clock_.monotonic() - logs_seen_ > look_interval) look_at_logs();
+  answer_ = status_.last();
   std::vector<TopicInfo> infos;
   for (Topic& topic : topics_) {
     const Position position = topic.subscriber.follower()->position();
-    infos.push_back(
-        {topic.description.name, topic.description.type, topic.first, position.offset, position.log_id, position.run});
+    const auto* status = status_of(topic);
+    infos.push_back({topic.description.name, topic.description.type, Offset(status ? status->first_offset : 0),
+                     position.offset, position.log_id, position.run});
   }
   return infos;
 }
 
 std::vector<PublisherInfo> BusSource::publishers(std::size_t topic) {
   std::vector<PublisherInfo> infos;
-  if (!status_) return infos;
-  for (const auto& status : status_->topics) {
-    if (status->name != topics_[topic].description.name) continue;
-    for (const auto& publisher : status->publishers) {
-      infos.push_back({publisher->name, PublisherId(publisher->id), Epoch(publisher->epoch), state_of(publisher->state),
-                       Sequence(publisher->last_sequence)});
-    }
+  const auto* status = status_of(topics_[topic]);
+  if (!status) return infos;
+  for (const auto& publisher : status->publishers) {
+    infos.push_back({publisher->name, PublisherId(publisher->id), Epoch(publisher->epoch), state_of(publisher->state),
+                     Sequence(publisher->last_sequence)});
   }
   return infos;
 }
 
 Health BusSource::health() {
   Health health;
-  if (status_) {
-    health.reasons = status_->reasons;
-  } else {
-    health.reasons.push_back("the core does not answer: " + status_.error().message);
+  if (answer_) health.reasons = answer_->report.reasons;
+  if (!bus_.connected()) {
+    health.reasons.emplace_back("the core is away");
+  } else if (!answer_) {
+    health.reasons.emplace_back("the core has not answered yet");
+  } else if (const auto silence = clock_.monotonic() - answer_->taken; silence > silence_max) {
+    health.reasons.push_back("the core has not answered for " + std::to_string(silence / 1s) + " s");
   }
   for (Topic& topic : topics_) {
     if (const auto& error = topic.subscriber.follower()->error()) {
@@ -136,7 +167,7 @@ std::uint64_t BusSource::poll(const Handler& handler, std::size_t limit) {
           handler(index, {*event.offset, event.record_time, event.publisher, event.epoch, event.frame});
         },
         limit);
-    topic.end->store(topic.subscriber.follower()->freshness().recorded_end.value(), std::memory_order_release);
+    look_at_end(topic);
   }
   turn_ = topics_.empty() ? 0 : (turn_ + 1) % topics_.size();
   return count;
@@ -144,13 +175,14 @@ std::uint64_t BusSource::poll(const Handler& handler, std::size_t limit) {
 
 Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const ReplayStart& start) {
   const Topic& topic = topics_[index];
-  const Offset end(topic.end->load(std::memory_order_acquire));
+  const Offset end(topic.log_end->offset.load(std::memory_order_acquire));
+  const Run run(topic.log_end->run.load(std::memory_order_relaxed));
   auto log = wal::Reader::open(wal::posix_file_system(), topic.description.log_folder);
   if (!log) return fail(log.error());
-  const auto next = find_start(*log, start_of(start), end, topic.run);
+  const auto next = find_start(*log, start_of(start), end, run);
   if (!next) return fail(next.error());
   MILLRACE_TRY(log->seek(*next));
-  return std::make_unique<LogReplay>(std::move(*log), *next, topic.end);
+  return std::make_unique<LogReplay>(std::move(*log), *next, topic.log_end);
 }
 
 }  // namespace millrace::gateway

@@ -1,10 +1,28 @@
 // millrace-gateway: the bus over WebSocket and HTTP. Started by the core, or by hand.
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <csignal>
 #include <cstdio>
 
 #include "bus/base/log.hpp"
 #include "subscribers/realtime/bus_source.hpp"
 #include "subscribers/realtime/command_line.hpp"
 #include "subscribers/realtime/gateway.hpp"
+
+namespace {
+
+// A gateway that the core started ends with it, however it ends: the next core starts one of its own, which wants the
+// same port. One started by hand stays, and serves the log until there is a core again.
+void end_with_the_core(millrace::Bus& bus) {
+  const pid_t parent = ::getppid();
+  const auto status = bus.status();
+  if (!status || status->pid != parent) return;
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::raise(SIGTERM);  // it died meanwhile
+}
+
+}  // namespace
 
 int main(int count, char** arguments) {
   using namespace millrace;
@@ -22,6 +40,7 @@ int main(int count, char** arguments) {
   } else if (const auto source = gateway::BusSource::open(**bus); !source) {
     std::fprintf(stderr, "millrace-gateway: %s\n", source.error().message.c_str());
   } else {
+    end_with_the_core(**bus);
     status = gateway::serve_until_signal(**source, line.options);
   }
   close_log();

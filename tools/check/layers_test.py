@@ -68,6 +68,12 @@ class LayersTest(unittest.TestCase):
                 changes = {header: "#pragma once\n", path: f'#pragma once\n\n#include "{header}"\n'}
                 self.assert_found(changes, f"{path}:3: layer: ")
 
+    def test_only_tests_of_a_lower_layer_start_real_processes(self):
+        changes = {"bus/daemon/test/processes.hpp": "#pragma once\n"}
+        include = '#pragma once\n#include "bus/daemon/test/processes.hpp"\n'
+        self.assertEqual(self.check(changes | {"subscribers/testing/p.hpp": include}), [])
+        self.assert_found(changes | {"subscribers/p.hpp": include}, "subscribers/p.hpp:2: layer: ")
+
     def test_generated_headers_belong_to_their_folder(self):
         self.assert_found({"wal/log.hpp": '#pragma once\n#include "schemas/x_generated.h"\n'}, "wal/log.hpp:2: layer: ")
 
