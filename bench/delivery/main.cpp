@@ -95,7 +95,8 @@ Outcome measure_ring(const Plan& plan) {
   return outcome;
 }
 
-void print(const char* label, const Plan& plan, const Outcome& outcome) {
+// False if nothing came, which is no measurement.
+bool print(const char* label, const Plan& plan, const Outcome& outcome) {
   const auto row = [](const Histogram& h) {
     std::printf(" %7lu %7lu %8lu %9lu", h.percentile(0.5), h.percentile(0.99), h.percentile(0.999), h.max());
   };
@@ -106,6 +107,7 @@ void print(const char* label, const Plan& plan, const Outcome& outcome) {
   std::printf("  | %6.2f M/s  missed %lu of %lu\n", static_cast<double>(outcome.received) / outcome.seconds / 1e6,
               outcome.missed + (plan.count - outcome.received - outcome.missed), plan.count);
   std::fflush(stdout);
+  return outcome.received > plan.count / 100;
 }
 
 int main(int argc, char** argv) {
@@ -128,18 +130,19 @@ int main(int argc, char** argv) {
     std::printf("%-22s %9s %7s %7s %8s %9s  | %7s %7s %8s %9s  | delivered\n", "case", "msg/s", "p50", "p99", "p99.9",
                 "max", "p50", "p99", "p99.9", "max");
   }
+  bool measured = false;
   if (what == "hand_over") {
-    print("bare hand-over", plan, measure_hand_over(plan));
+    measured = print("bare hand-over", plan, measure_hand_over(plan));
   } else if (what == "iceoryx") {
-    print("iceoryx, a chunk each", plan, measure_iceoryx_chunks(plan));
+    measured = print("iceoryx, a chunk each", plan, measure_iceoryx_chunks(plan));
   } else if (what == "ring") {
-    print("millrace's ring alone", plan, measure_ring(plan));
+    measured = print("millrace's ring alone", plan, measure_ring(plan));
   } else {
     const Level at = level == "live" ? Level::live : level == "recorded" ? Level::recorded : Level::synced;
     const std::string label = "millrace " + level;
-    print(label.c_str(), plan, measure_millrace(plan, socket, topic, at));
+    measured = print(label.c_str(), plan, measure_millrace(plan, socket, topic, at));
   }
-  return 0;
+  return measured ? 0 : 1;
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 #include <fstream>
 #include <set>
 
+#include "bus/base/rfc3339.hpp"
 #include "subscribers/realtime/gateway.hpp"
-#include "subscribers/realtime/rfc3339.hpp"
 #include "subscribers/realtime/testing/processes.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
