@@ -130,6 +130,7 @@ inline Outcome measure_delivery(const Plan& plan, const std::function<Send()>& p
   for (;;) {
     any = false;
     poll(consume);
+    if (!any) _mm_pause();  // as BusySpinIdle does: who looks without a pause slows the one who writes
     if (last == plan.count) break;
     if (any || !shared->done) {
       idle_since = 0;

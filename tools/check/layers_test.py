@@ -93,6 +93,9 @@ class LayersTest(unittest.TestCase):
     def test_what_tests_need_stays_with_tests(self):
         self.assert_found({"bus/bus.hpp": '#pragma once\n#include "bus/testing/twin.hpp"\n'}, "bus/bus.hpp:2: testing: ")
 
+    def test_a_benchmark_may_use_what_is_for_tests(self):
+        self.assertEqual(self.check({"bench/ring.hpp": '#pragma once\n#include "bus/testing/twin.hpp"\n'}), [])
+
     def test_every_source_is_built(self):
         self.assert_found({"bus/stray_test.cpp": ""}, "bus/stray_test.cpp:1: unbuilt: ")
         self.assert_found({"bus/CMakeLists.txt": CLEAN["bus/CMakeLists.txt"].replace("bus.cpp", "# bus.cpp")},
