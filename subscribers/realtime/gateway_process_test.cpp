@@ -79,6 +79,7 @@ TEST(Gateway, EveryStartWhileAPublisherRunsAtFullSpeedLeavesNoGapAndNoDuplicate)
   std::atomic<std::size_t> at_work{0};
   std::atomic<std::uint64_t> end{UINT64_MAX};
   std::vector<std::thread> readers;
+  readers.reserve(streams.size());
   for (const auto& stream : streams) {
     readers.emplace_back([&] {
       EXPECT_TRUE(stream->until([&] { return stream->count() > 10'000; }));
@@ -90,10 +91,12 @@ TEST(Gateway, EveryStartWhileAPublisherRunsAtFullSpeedLeavesNoGapAndNoDuplicate)
   EXPECT_TRUE(eventually([&] { return at_work == streams.size() || recorded_end(*bus) > 2'000'000; }));
   puppet.signal(SIGKILL);
   (void)puppet.wait();
-  end = recorded_end(*bus);
+  // Its heir is let in once all that it committed is recorded, and publishes the last event.
+  const auto done = core.puppet("trade_events", "maker", 1).line_with("done ");
+  end = done ? std::stoull(done->substr(5)) : 0;
   for (std::thread& reader : readers) reader.join();
   for (const auto& stream : streams) {
-    EXPECT_EQ(stream->next(), end);
+    EXPECT_EQ(stream->next(), end) << "sequence and offset go together, so this is the heir's";
     if (stream->resumed() > 0) std::printf("a session was cut off %lu times, and resumed\n", stream->resumed());
   }
 }

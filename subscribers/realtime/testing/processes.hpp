@@ -193,7 +193,7 @@ struct Wanted {
   std::string topic = "trade_events";
   std::string start = R"("live")";
   std::string format = "json";
-  std::string filter = "";
+  std::string filter{};
 };
 
 // One subscription as a careful client keeps it: what comes has neither gap nor duplicate, and when the connection ends
@@ -240,7 +240,7 @@ class Stream {
     client_->send(R"({"op":"subscribe","topic":")" + wanted_.topic + R"(","start":)" + start + R"(,"format":")" +
                   wanted_.format + '"' + (wanted_.filter.empty() ? "" : ",\"filter\":" + wanted_.filter) + '}');
     const auto message = client_->receive();
-    const json::value answer = message ? json::parse(*message) : json::value();
+    json::value answer = message ? json::parse(*message) : json::value();
     if (!message || answer.at("type") != "subscribed") {
       ADD_FAILURE() << "subscribing at " << start << ": " << message.value_or("the connection ended");
       return nullptr;
@@ -292,7 +292,7 @@ class Stream {
       event.offset = event.entry.offset;
       event.frame = message.substr(at, event.entry.frame_size);
       at += event.entry.frame_size;
-      if (!event_of(std::move(event))) return false;
+      if (!event_of(event)) return false;
     }
     return leave(header.next_offset, header.count);
   }
