@@ -1,5 +1,7 @@
 #include "bus/live_reader.hpp"
 
+#include <immintrin.h>
+
 #include <algorithm>
 
 #include "bus/base/limits.hpp"
@@ -12,6 +14,17 @@ void prefetch(std::span<const std::byte> bytes) {
   constexpr std::size_t lines = 4;
   const std::size_t ahead = std::min(bytes.size(), lines * limits::cache_line);
   for (std::size_t at = 0; at < ahead; at += limits::cache_line) __builtin_prefetch(bytes.data() + at);
+}
+
+// A reader right behind its publisher takes the commit word's line from it with each look, and the publisher waits to
+// have it back. So where look after look finds a little, it lets more and more gather, up to some 0.7 us. An event that
+// comes alone is not waited for: the look after it finds nothing.
+void let_gather(std::size_t taken, unsigned& pauses) {
+  constexpr std::size_t little = 8192;
+  constexpr unsigned pauses_max = 31;
+  if (taken >= little) return;
+  for (unsigned i = 0; i < pauses; ++i) _mm_pause();
+  pauses = std::min(2 * pauses + 1, pauses_max);
 }
 
 }  // namespace
@@ -55,10 +68,14 @@ bool LiveReader::refill() {
     Stream& stream = streams_[current_];
     if (stream.cursor.malformed()) ++malformed_;
     stream.reader.consume(stream.taken);
+    if (stream.taken > 0) let_gather(stream.taken, stream.pauses);
     stream.taken = 0;
     stream.cursor = FrameCursor({});
     const auto bytes = stream.reader.available();
-    if (bytes.empty()) continue;
+    if (bytes.empty()) {
+      stream.pauses = 0;
+      continue;
+    }
     prefetch(bytes);
     stream.taken = bytes.size();
     stream.cursor = FrameCursor(bytes);

@@ -32,6 +32,7 @@ class LiveReader {
     ring::Reader reader;
     FrameCursor cursor{{}};
     std::size_t taken = 0;  // bytes of the span under the cursor
+    unsigned pauses = 0;    // before the next look, while each finds a little
     PublisherId publisher{};
     Epoch epoch{};
     Sequence* last = nullptr;  // of this publisher, in last_
