@@ -78,7 +78,6 @@ std::uint64_t Disk::record(MonotonicTime now) {
   // would starve those who publish and read. Let some gather, for as long as the idle strategy sleeps.
   if (bytes >= full_enough) ++work;
   work += admit();
-  recording_since_.store(0, std::memory_order_relaxed);
   for (std::size_t i = 0; i < recorders_.size(); ++i) {
     if (auto ticket = recorders_[i]->take_sync(now)) to_sync_.enqueue({i, std::move(ticket), {}});
   }
@@ -92,8 +91,10 @@ std::uint64_t Disk::record(MonotonicTime now) {
       if (retention_bytes_[i] > 0) recorders_[i]->retain(retention_bytes_[i]);
     }
   }
-  if (work > 0) return work;
-  for (TopicRecorder* recorder : recorders_) work += recorder->prepare();
+  if (work == 0) {
+    for (TopicRecorder* recorder : recorders_) work += recorder->prepare();
+  }
+  recording_since_.store(0, std::memory_order_relaxed);
   return work;
 }
 
