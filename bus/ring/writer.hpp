@@ -42,6 +42,7 @@ class Writer {
       if (const ClaimStatus status = make_room(need); status != ClaimStatus::ok) return {status, {}};
     }
     claimed_ = size;
+    own_ahead(need);
     return {ClaimStatus::ok, {frames_ + filled_ + frame_header_size, size}};
   }
 
@@ -66,9 +67,19 @@ class Writer {
   [[nodiscard]] RingPublisherLine& line() const { return ring_.header().publisher; }
 
  private:
+  static constexpr std::size_t own_ahead_bytes = 2048;
+
   [[nodiscard]] ClaimStatus make_room(std::size_t need);
   [[nodiscard]] bool enter(PageNumber page);
   void publish();  // the release store
+  // Readers have had the lines that come next, when the page was last round: each would be fetched from another core
+  // as it is written, and the commit wait for it. Asked for a few frames ahead, they are here. (The builtin prefetches
+  // for reading where the instruction set is not given; processors without prefetchw do nothing.)
+  void own_ahead(std::size_t need) const {
+    if (filled_ + own_ahead_bytes + need > capacity_) return;
+    const std::byte* const ahead = frames_ + filled_ + own_ahead_bytes;
+    for (std::size_t at = 0; at < need; at += limits::cache_line) asm volatile("prefetchw %0" : : "m"(ahead[at]));
+  }
 
   Ring ring_;
   std::byte* frames_ = nullptr;  // of the current page; null until its grant was seen
