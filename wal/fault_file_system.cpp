@@ -155,7 +155,7 @@ void FaultFileSystem::crash(std::uint64_t seed) {
   entries_ = synced_entries_;
   for (auto& [path, inode] : entries_) {
     if (!inode) continue;
-    const auto restore = [&](std::uint64_t block, const Block& content) {
+    const auto restore = [&inode = inode](std::uint64_t block, const Block& content) {
       const std::uint64_t begin = block * block_size;
       for (std::uint64_t i = 0; i < block_size && begin + i < inode->data.size(); ++i) {
         inode->data[begin + i] = i < content.size() ? content[i] : std::byte{0};

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ranges>
 
 #include "bus/base/assert.hpp"
 
@@ -58,9 +57,9 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   recovered_ = state.report;
   sealed_.clear();
   std::int64_t newest = state.record_time;
-  for (const Link& link : std::ranges::reverse_view(state.chain)) {
-    sealed_.push_back({link.name, WallTime{newest}});
-    if (link.header_valid) newest = link.created;
+  for (auto link = state.chain.rbegin(); link != state.chain.rend(); ++link) {
+    sealed_.push_back({link->name, WallTime{newest}});
+    if (link->header_valid) newest = link->created;
   }
   std::reverse(sealed_.begin(), sealed_.end());
   number_max_ = std::max(number_max_, state.number_max);
