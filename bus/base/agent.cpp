@@ -14,7 +14,9 @@ namespace {
 // An agent wakes up, does a little and sleeps again. With the scheduler's usual slice it would wait, where it shares
 // its core with a spinning publisher or reader, until that one's slice is over, milliseconds; and then do milliseconds
 // of work at once. A short slice puts it on at once (Linux 6.12 and later; before, this changes nothing).
+// Threads that an operator gave a policy of his own, such as a real-time one, keep it.
 void ask_for_short_slices() {
+  if (::sched_getscheduler(0) != SCHED_OTHER) return;
   struct {
     std::uint32_t size, policy;
     std::uint64_t flags;

@@ -2,6 +2,7 @@
 #include "bus/base/agent.hpp"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 namespace millrace {
 namespace {
@@ -32,6 +33,23 @@ TEST(AgentRunner, StepsUntilStoppedThenClosesOnce) {
   EXPECT_EQ(agent.stepped_on, agent.closed_on);
   EXPECT_NE(agent.stepped_on, std::this_thread::get_id());
   EXPECT_GT(runner.last_step().ns, 0);
+}
+
+TEST(AgentRunner, KeepsTheSchedulingPolicyThatItsThreadWasGiven) {
+  struct PolicyAgent final : Agent {
+    std::atomic<int> policy{-1};
+    std::uint64_t do_work(MonotonicTime) override { return policy = ::sched_getscheduler(0), 0; }
+  };
+  PolicyAgent agent;
+  std::thread([&agent] {  // whose policy the runner's thread inherits
+    const sched_param none{};
+    ASSERT_EQ(::sched_setscheduler(0, SCHED_BATCH, &none), 0);
+    AgentRunner runner("batch", agent, std::make_unique<YieldIdle>());
+    runner.start();
+    while (agent.policy < 0) std::this_thread::yield();
+  })
+      .join();
+  EXPECT_EQ(agent.policy, SCHED_BATCH);
 }
 
 TEST(IdleStrategy, IsMadeByName) {
