@@ -180,6 +180,32 @@ TEST_F(Families, the_checksum_of_levels_is_as_documented) {
   EXPECT_NE(levels_checksum(*book->bids(), *book->asks()), levels_checksum(*book->asks(), *book->bids()));
 }
 
+// Texts are written and read by words: every length, over what was there before, and bytes that look like zeros nearly.
+template <class Text>
+void expect_texts_of_every_length() {
+  std::string all;
+  for (std::size_t i = 0; i < sizeof(Text) + 3; ++i) all += "a\x01\x80\xff\x7f"[i % 5];
+  for (std::size_t size = 0; size <= all.size(); ++size) {
+    const std::string value = all.substr(all.size() - size);
+    Text into;
+    std::memset(static_cast<void*>(&into), 0xee, sizeof into);
+    EXPECT_EQ(set_text(&into, value), size <= sizeof(Text));
+    const std::string cut = value.substr(0, sizeof(Text));
+    EXPECT_EQ(text(into), cut);
+    const std::string padded = cut + std::string(sizeof(Text) - cut.size(), '\0');
+    EXPECT_EQ(std::memcmp(&into, padded.data(), sizeof into), 0) << "zeros behind a text of " << size;
+  }
+  Text into;
+  EXPECT_TRUE(set_text(&into, std::string_view()));
+  EXPECT_EQ(text(into), "");
+}
+TEST_F(Families, texts_of_every_length_come_back_and_are_padded) {
+  expect_texts_of_every_length<Text16>();
+  expect_texts_of_every_length<Text32>();
+  expect_texts_of_every_length<Text40>();
+  expect_texts_of_every_length<Text48>();
+}
+
 TEST_F(Families, texts_are_cut_by_set_text_and_refused_by_from_json_when_too_long) {
   Text16 text16;
   EXPECT_TRUE(set_text(&text16, "0123456789abcdef"));
