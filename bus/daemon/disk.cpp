@@ -19,10 +19,9 @@ class NoIdle final : public IdleStrategy {
 
 }  // namespace
 
-Disk::Disk(std::vector<TopicRecorder*> recorders, std::vector<std::uint64_t> retention_bytes, const Clock& clock,
-           std::unique_ptr<IdleStrategy> idle, std::optional<unsigned> cpu)
+Disk::Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::unique_ptr<IdleStrategy> idle,
+           std::optional<unsigned> cpu)
     : recorders_(std::move(recorders)),
-      retention_bytes_(std::move(retention_bytes)),
       clock_(clock),
       reports_(recorders_.size()),
       recording_(*this),
@@ -87,9 +86,7 @@ std::uint64_t Disk::record(MonotonicTime now) {
   }
   if (now - retained_ >= retain_interval) {
     retained_ = now;
-    for (std::size_t i = 0; i < recorders_.size(); ++i) {
-      if (retention_bytes_[i] > 0) recorders_[i]->retain(retention_bytes_[i]);
-    }
+    for (TopicRecorder* recorder : recorders_) recorder->retain(wall);
   }
   if (work == 0) {
     for (TopicRecorder* recorder : recorders_) work += recorder->prepare();

@@ -43,10 +43,9 @@ struct RecorderReport {
 
 class Disk {
  public:
-  // `recorders`: one a topic; used by no other thread until stop() returned. `retention_bytes`: of each topic's log,
-  // 0 for no limit.
-  Disk(std::vector<TopicRecorder*> recorders, std::vector<std::uint64_t> retention_bytes, const Clock& clock,
-       std::unique_ptr<IdleStrategy> idle, std::optional<unsigned> cpu);
+  // `recorders`: one a topic; used by no other thread until stop() returned.
+  Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::unique_ptr<IdleStrategy> idle,
+       std::optional<unsigned> cpu);
   ~Disk() { stop(); }
 
   void start();
@@ -96,7 +95,6 @@ class Disk {
   void publish_report(std::size_t topic);
 
   std::vector<TopicRecorder*> recorders_;
-  std::vector<std::uint64_t> retention_bytes_;
   const Clock& clock_;
   moodycamel::ConcurrentQueue<AdmitRequest> requests_;
   moodycamel::ConcurrentQueue<Admitted> admitted_;

@@ -113,17 +113,10 @@ Status Daemon::start() {
   MILLRACE_TRY(start_topics(dead));
 
   std::vector<TopicRecorder*> recorders;
-  std::vector<std::uint64_t> retention;
-  for (const auto& topic : topics_) {
-    recorders.push_back(&topic->recorder());
-    const TopicConfig& config = topic->config();
-    const bool only_by_age = config.retention_bytes == 0 && config.retention_age.count() > 0;
-    retention.push_back(only_by_age ? UINT64_MAX : config.retention_bytes);
-  }
+  for (const auto& topic : topics_) recorders.push_back(&topic->recorder());
   auto disk_idle = make_idle_strategy(config_.disk.idle);
   if (!disk_idle) return fail(disk_idle.error());
-  disk_ = std::make_unique<Disk>(std::move(recorders), std::move(retention), system_clock(), std::move(*disk_idle),
-                                 config_.disk.cpu);
+  disk_ = std::make_unique<Disk>(std::move(recorders), system_clock(), std::move(*disk_idle), config_.disk.cpu);
   const SegmentFds fds{segment_->fd_read_write(), segment_->fd_read_only(), segment_->bytes()};
   core_ = std::make_unique<Core>(config_, topics_, *disk_, std::move(*server), fds, system_clock());
   return {};

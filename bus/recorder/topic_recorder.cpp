@@ -29,7 +29,6 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
 }
 
 std::uint64_t TopicRecorder::do_work(WallTime now) {
-  now_ = now;
   if (state_ == State::failed) return 0;
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
@@ -173,11 +172,14 @@ bool TopicRecorder::prepare() {
   return false;
 }
 
-void TopicRecorder::retain(std::uint64_t bytes_max) {
-  if (const auto deleted = writer_.retain(bytes_max); !deleted) return fail_with(deleted.error());
-  if (policies_.retention_age.count() == 0) return;
-  const auto deleted = writer_.retain_since(WallTime{now_.ns - policies_.retention_age.count()});
-  if (!deleted) fail_with(deleted.error());
+void TopicRecorder::retain(WallTime now) {
+  if (policies_.retention_bytes > 0) {
+    if (const auto deleted = writer_.retain(policies_.retention_bytes); !deleted) return fail_with(deleted.error());
+  }
+  if (policies_.retention_age.count() > 0) {
+    const auto deleted = writer_.retain_since(WallTime{now.ns - policies_.retention_age.count()});
+    if (!deleted) fail_with(deleted.error());
+  }
 }
 
 bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {

@@ -57,6 +57,7 @@ class TopicRecorder {
     ring::StallPolicy stall = ring::StallPolicy::block;
     // Pages are held until they are synced; without, until they are recorded (sync policy none).
     bool hold_until_synced = true;
+    std::uint64_t retention_bytes = 0;          // 0: no limit
     std::chrono::nanoseconds retention_age{0};  // 0: no limit
   };
 
@@ -82,8 +83,8 @@ class TopicRecorder {
 
   // For idle moments: writes a little of the next segment, so that rolling to it costs nothing. True: there is more.
   [[nodiscard]] bool prepare();
-  // Deletes the oldest segments beyond `bytes_max`, and those whose newest event is older than the policy's age.
-  void retain(std::uint64_t bytes_max);
+  // Deletes the oldest segments beyond the policy's bytes, and those whose newest event is older than its age.
+  void retain(WallTime now);
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
   [[nodiscard]] bool drained(std::size_t stream, PageNumber before) const;
@@ -127,7 +128,6 @@ class TopicRecorder {
   std::vector<Stream> streams_;
   std::map<PublisherId, Sequence> last_;  // recorded of each publisher
   std::vector<std::byte> copy_;           // 8-byte aligned, a page
-  WallTime now_;                          // of the last do_work()
   State state_ = State::ok;
   std::string failure_;
   Counters counters_;
