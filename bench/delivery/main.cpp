@@ -100,7 +100,7 @@ bool print(const char* label, const Plan& plan, const Outcome& outcome) {
   const auto row = [](const Histogram& h) {
     std::printf(" %7lu %7lu %8lu %9lu", h.percentile(0.5), h.percentile(0.99), h.percentile(0.999), h.max());
   };
-  std::printf("%-22s %9.0f", label, plan.rate);
+  std::printf("%-24s %9.0f", label, plan.rate);
   row(outcome.as_received);
   std::printf("  |");
   row(outcome.corrected);
@@ -126,8 +126,8 @@ int main(int argc, char** argv) {
   app.add_flag("--header", header, "print the table's head first");
   CLI11_PARSE(app, argc, argv);
   if (header) {
-    std::printf("%-22s %9s %34s  | %34s  |\n", "", "", "as received, ns", "corrected, ns");
-    std::printf("%-22s %9s %7s %7s %8s %9s  | %7s %7s %8s %9s  | delivered\n", "case", "msg/s", "p50", "p99", "p99.9",
+    std::printf("%-24s %9s %34s  | %34s  |\n", "", "", "as received, ns", "corrected, ns");
+    std::printf("%-24s %9s %7s %7s %8s %9s  | %7s %7s %8s %9s  | delivered\n", "case", "msg/s", "p50", "p99", "p99.9",
                 "max", "p50", "p99", "p99.9", "max");
   }
   bool measured = false;
@@ -139,7 +139,7 @@ int main(int argc, char** argv) {
     measured = print("millrace's ring alone", plan, measure_ring(plan));
   } else {
     const Level at = level == "live" ? Level::live : level == "recorded" ? Level::recorded : Level::synced;
-    const std::string label = "millrace " + level;
+    const std::string label = "millrace " + level + (topic == "trade_events" ? "" : " " + topic);
     measured = print(label.c_str(), plan, measure_millrace(plan, socket, topic, at));
   }
   return measured ? 0 : 1;
