@@ -15,6 +15,7 @@
 #include "bus/ring/pages.hpp"
 #include "bus/ring/ring.hpp"
 #include "bus/ring/watermarks.hpp"
+#include "wal/posix_file_system.hpp"
 
 namespace millrace {
 
@@ -39,6 +40,7 @@ struct SubscriberAttachment {
   std::string log_folder;
   LogId log_id;
   Run run;
+  wal::FileSystem* files = &wal::posix_file_system();  // that the log lies on
 };
 
 // Hands attachments from the conductor's thread to the thread of the publisher or subscriber.

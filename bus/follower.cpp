@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include "wal/posix_file_system.hpp"
-
 namespace millrace {
 
 Result<Follower> Follower::open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
@@ -126,7 +124,7 @@ bool Follower::fetch_replay() {
 
 // Mapped: a client of this host reads what its own core wrote. A bad sector ends the process with SIGBUS.
 Result<wal::Reader> Follower::open_log() const {
-  return wal::Reader::open(wal::posix_file_system(), attachment_->log_folder, wal::ReadMode::mapped);
+  return wal::Reader::open(*attachment_->files, attachment_->log_folder, wal::ReadMode::mapped);
 }
 
 Follower::Freshness Follower::freshness() const {

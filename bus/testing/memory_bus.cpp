@@ -1,7 +1,6 @@
 #include "bus/testing/memory_bus.hpp"
 
 #include "bus/base/assert.hpp"
-#include "wal/posix_file_system.hpp"
 
 namespace millrace::testing {
 namespace {
@@ -21,7 +20,7 @@ MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock)
 
 std::shared_ptr<MemoryBus::Core> MemoryBus::start_core(const Core* dead) {
   auto core = std::make_shared<Core>();
-  auto writer = wal::Writer::open(wal::posix_file_system(), options_.folder, options_.log, clock_.wall());
+  auto writer = wal::Writer::open(*options_.files, options_.folder, options_.log, clock_.wall());
   MILLRACE_ASSERT(writer, "the log opens");
   if (dead != nullptr) {
     for (const auto& pages : dead->pages) {
@@ -99,7 +98,8 @@ std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
                            reinterpret_cast<ring::SubscriberPage*>(core_->subscriber_pages.back().data()),
                            options_.folder,
                            core_->recorder->log().log_id(),
-                           core_->recorder->log().run()});
+                           core_->recorder->log().run(),
+                           options_.files});
 }
 
 Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap) {

@@ -28,6 +28,7 @@ struct MemoryBusOptions {
   std::uint32_t grant_ahead = 4;
   ring::StallPolicy policy = ring::StallPolicy::block;
   wal::WriterOptions log{};
+  wal::FileSystem* files = &wal::posix_file_system();  // that the folder lies on; outlives the bus
 };
 
 class MemoryBus {
