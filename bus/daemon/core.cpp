@@ -6,52 +6,21 @@
 #include <array>
 
 #include "bus/base/limits.hpp"
+#include "bus/daemon/status_report.hpp"
 
 namespace millrace::daemon {
 namespace {
 
 using namespace std::chrono_literals;
 using control::PublisherState;
-using control::TopicState;
 using schemas::HealthReason;
 using schemas::HealthState;
 using schemas::HealthSubject;
 
 constexpr auto serve_interval = 100us;
-constexpr auto watch_interval = 50ms;
 constexpr std::string_view own_name = "millraced";
 constexpr std::string_view health_topic = "system.health";
 constexpr std::uint64_t health_token = 0;
-
-HealthState to_health(PublisherState state) {
-  switch (state) {
-    case PublisherState::healthy:
-      return HealthState::healthy;
-    case PublisherState::degraded:
-      return HealthState::degraded;
-    case PublisherState::failed:
-      return HealthState::failed;
-    case PublisherState::closed:
-      return HealthState::closed;
-    case PublisherState::disconnected:
-      return HealthState::disconnected;
-    case PublisherState::dead:
-      return HealthState::dead;
-  }
-  return HealthState::none;
-}
-
-HealthState to_health(TopicState state) {
-  switch (state) {
-    case TopicState::ok:
-      return HealthState::ok;
-    case TopicState::disk_stalled:
-      return HealthState::disk_stalled;
-    case TopicState::failed:
-      return HealthState::failed;
-  }
-  return HealthState::none;
-}
 
 bool is_name(const std::string& text) {
   return !text.empty() && text.size() <= limits::publisher_name_size_max &&
@@ -71,9 +40,8 @@ Core::Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Di
       segment_(segment),
       clock_(clock),
       started_(clock.monotonic()),
-      topic_states_(topics.size(), TopicState::ok),
-      topic_reasons_(topics.size()),
-      health_(clock) {
+      health_(clock),
+      watch_(config, topics, disk, server_, health_, incarnation_) {
   open_health();
   health_.add(
       {HealthSubject::core, std::string(own_name), "", HealthState::none, HealthState::healthy, HealthReason::started});
@@ -90,10 +58,7 @@ std::uint64_t Core::do_work(MonotonicTime now) {
       ++work;
     }
   }
-  if (now - watched_ >= watch_interval) {
-    watched_ = now;
-    watch(now);
-  }
+  watch_.do_work(now);
   return work;
 }
 
@@ -224,7 +189,7 @@ void Core::attach_publisher(const control::Client& client, std::uint64_t correla
     // The same process over a new connection; its ring and epoch stand.
     owner.client = client.id;
     owner.connected = true;
-    set_state(on, owner, PublisherState::healthy, HealthReason::recovered);
+    watch_.set_state(on, owner, PublisherState::healthy, HealthReason::recovered);
     return answer_attached(wanted, owner, Sequence(), true);
   }
   if (!request.take_over || owner.incarnation == client.incarnation) {
@@ -338,7 +303,7 @@ bool Core::on_disconnected(const control::Client& client) {
       if (owner.client != client.id) continue;  // it is back over another connection
       owner.connected = false;
       if (owner.phase == Owner::Phase::writing) {
-        set_state(*topic, owner, PublisherState::disconnected, HealthReason::connection_lost);
+        watch_.set_state(*topic, owner, PublisherState::disconnected, HealthReason::connection_lost);
       }
     }
     for (const auto& [id, subscription] : topic->subscriptions()) holds |= subscription.client == client.incarnation;
@@ -373,134 +338,17 @@ void Core::release(std::size_t topic, std::size_t stream, PublisherState state, 
   released.pages->close();
   released.owner.phase = Owner::Phase::gone;
   const auto& marks = topics_[topic]->marks().streams[stream];
-  set_state(*topics_[topic], released.owner, state, reason,
-            static_cast<std::int64_t>(marks.recorded_sequence.load(std::memory_order_relaxed)));
-}
-
-void Core::set_state(Topic& topic, Owner& owner, PublisherState state, HealthReason reason, std::int64_t number) {
-  if (owner.state == state) return;
-  health_.add({HealthSubject::publisher, owner.name, topic.config().name, to_health(owner.state), to_health(state),
-               reason, number});
-  owner.state = state;
-}
-
-void Core::watch(MonotonicTime now) {
-  for (std::size_t i = 0; i < topics_.size(); ++i) {
-    const RecorderReport report = disk_.report(i);
-    watch_topic(i, report, now);
-    for (std::size_t s = 0; s < topics_[i]->streams().size(); ++s) watch_publisher(*topics_[i], s, report, now);
-  }
-}
-
-void Core::watch_topic(std::size_t index, const RecorderReport& report, MonotonicTime now) {
-  TopicState state = TopicState::ok;
-  HealthReason why = HealthReason::recovered;
-  std::string reason;
-  const auto in_io = disk_.in_io_since();
-  if (report.state == TopicRecorder::State::failed) {
-    state = TopicState::failed;
-    why = HealthReason::disk_failed;
-    reason = report.failure;
-  } else if (report.state == TopicRecorder::State::no_space) {
-    state = TopicState::disk_stalled;
-    why = HealthReason::no_space;
-    reason = report.failure;
-  } else if (in_io && now - *in_io > config_.heartbeat_interval) {
-    state = TopicState::disk_stalled;
-    why = HealthReason::disk_slow;
-    reason = "one disk operation has taken " + std::to_string((now - *in_io) / 1ms) + " ms so far";
-  }
-  if (state != topic_states_[index]) {
-    health_.add({HealthSubject::topic, topics_[index]->config().name, topics_[index]->config().name,
-                 to_health(topic_states_[index]), to_health(state), why});
-  }
-  topic_states_[index] = state;
-  topic_reasons_[index] = reason;
-}
-
-// What shows life is a word that the publisher bumps, or events of its own: a process that hangs has neither.
-void Core::watch_publisher(Topic& topic, std::size_t stream, const RecorderReport& report, MonotonicTime now) {
-  Owner& owner = topic.streams()[stream].owner;
-  if (owner.phase != Owner::Phase::writing || owner.incarnation == incarnation_) return;
-  if (stream < report.stopped.size() && !report.stopped[stream].empty()) {
-    if (owner.state == PublisherState::failed) return;
-    owner.reason = report.stopped[stream];
-    set_state(topic, owner, PublisherState::failed, HealthReason::checksum_mismatch);
-    control::PublisherStoppedT stopped;
-    stopped.topic = topic.config().name;
-    stopped.publisher_name = owner.name;
-    stopped.reason = owner.reason;
-    return server_.send(owner.client, control::make_message(std::move(stopped)));
-  }
-  const std::uint64_t progress =
-      topic.streams()[stream].pages->ring().header().publisher.progress.load(std::memory_order_relaxed) +
-      topic.marks().streams[stream].recorded_sequence.load(std::memory_order_relaxed);
-  if (progress != owner.progress) {
-    owner.progress = progress;
-    owner.progress_seen = now;
-    owner.reason.clear();
-    if (owner.connected) set_state(topic, owner, PublisherState::healthy, HealthReason::recovered);
-    return;
-  }
-  const auto silent = now - owner.progress_seen;
-  if (!owner.connected || silent <= config_.heartbeat_timeout) return;
-  owner.reason = "no progress for " + std::to_string(silent / 1ms) + " ms";
-  set_state(topic, owner, silent > 2 * config_.heartbeat_timeout ? PublisherState::failed : PublisherState::degraded,
-            HealthReason::no_progress, silent.count());
+  watch_.set_state(*topics_[topic], released.owner, state, reason,
+                   static_cast<std::int64_t>(marks.recorded_sequence.load(std::memory_order_relaxed)));
 }
 
 control::StatusReportT Core::status() const {
-  control::StatusReportT report;
+  control::StatusReportT report = report_topics(topics_, disk_, watch_);
   report.pid = ::getpid();
   report.run_seconds = static_cast<std::uint64_t>((clock_.monotonic() - started_) / 1s);
   report.shared_bytes = segment_.bytes;
   report.clients = static_cast<std::uint32_t>(server_.connected());
   report.rejected_messages = server_.counters().rejected_messages;
-  for (std::size_t i = 0; i < topics_.size(); ++i) {
-    Topic& topic = *topics_[i];
-    const RecorderReport recorder = disk_.report(i);
-    auto out = std::make_unique<control::TopicStatusT>();
-    out->name = topic.config().name;
-    out->state = topic_states_[i];
-    out->reason = topic_reasons_[i];
-    out->first_offset = recorder.first_offset.value();
-    out->recorded_end = topic.marks().topic.recorded_end.load(std::memory_order_acquire);
-    out->synced_end = topic.marks().topic.synced_end.load(std::memory_order_acquire);
-    out->record_time = static_cast<std::int64_t>(topic.marks().topic.record_time.load(std::memory_order_relaxed));
-    out->events = recorder.counters.events;
-    out->bytes = recorder.counters.bytes;
-    out->not_recorded = recorder.counters.not_recorded;
-    if (out->state != TopicState::ok) report.reasons.push_back("topic " + out->name + ": " + out->reason);
-    for (std::size_t s = 0; s < topic.streams().size(); ++s) {
-      const Owner& owner = topic.streams()[s].owner;
-      out->ring_bytes += topic.streams()[s].memory.bytes.size();
-      if (owner.phase == Owner::Phase::none) continue;
-      auto publisher = std::make_unique<control::PublisherStatusT>();
-      publisher->name = owner.name;
-      publisher->id = owner.id.value();
-      publisher->epoch = owner.epoch.value();
-      publisher->pid = owner.pid;
-      publisher->state = owner.state;
-      publisher->reason = owner.reason;
-      publisher->last_sequence = topic.marks().streams[s].recorded_sequence.load(std::memory_order_relaxed);
-      if (owner.state == PublisherState::degraded || owner.state == PublisherState::failed) {
-        report.reasons.push_back("publisher " + owner.name + " of " + out->name + ": " + owner.reason);
-      }
-      out->publishers.push_back(std::move(publisher));
-    }
-    for (const auto& [id, subscription] : topic.subscriptions()) {
-      auto subscriber = std::make_unique<control::SubscriberStatusT>();
-      subscriber->name = subscription.name;
-      subscriber->pid = subscription.pid;
-      subscriber->level = static_cast<control::Level>(subscription.level);
-      if (subscription.level != Level::live) {
-        const std::uint64_t position = subscription.words().state.position.load(std::memory_order_relaxed);
-        subscriber->lag = out->recorded_end - std::min(out->recorded_end, position);
-      }
-      out->subscribers.push_back(std::move(subscriber));
-    }
-    report.topics.push_back(std::move(out));
-  }
   return report;
 }
 

@@ -1,4 +1,4 @@
-// The control thread of millraced: grants pages, answers clients, fences the dead, watches progress and the disk.
+// The control thread of millraced: grants pages, answers clients, fences the dead.
 // Touches no file and waits for nobody.
 #pragma once
 
@@ -14,6 +14,7 @@
 #include "bus/daemon/disk.hpp"
 #include "bus/daemon/health.hpp"
 #include "bus/daemon/topic.hpp"
+#include "bus/daemon/watch.hpp"
 
 namespace millrace::daemon {
 
@@ -64,11 +65,6 @@ class Core final : public Agent, private control::Server::Handler {
   [[nodiscard]] std::optional<std::size_t> find_topic(const std::string& name) const;
   [[nodiscard]] Result<std::size_t> topic_or_error(const std::string& name) const;
   void open_health();
-  void watch(MonotonicTime now);
-  void watch_publisher(Topic& topic, std::size_t stream, const RecorderReport& report, MonotonicTime now);
-  void watch_topic(std::size_t index, const RecorderReport& report, MonotonicTime now);
-  void set_state(Topic& topic, Owner& owner, control::PublisherState state, schemas::HealthReason reason,
-                 std::int64_t number = 0);
   [[nodiscard]] control::StatusReportT status() const;
 
   const Config& config_;
@@ -79,15 +75,13 @@ class Core final : public Agent, private control::Server::Handler {
   const Clock& clock_;
   Incarnation incarnation_{random_uuid_bytes()};
   MonotonicTime started_;
-  MonotonicTime served_;   // when clients were last looked at
-  MonotonicTime watched_;  // when progress was
+  MonotonicTime served_;  // when clients were last looked at
   std::uint64_t next_token_ = 1;
   std::uint64_t next_subscription_ = 1;
   std::map<std::uint64_t, Request> admitting_;  // by token
   std::vector<std::pair<control::Client, Request>> taking_over_;
-  std::vector<control::TopicState> topic_states_;
-  std::vector<std::string> topic_reasons_;
   HealthJournal health_;
+  Watch watch_;
 };
 
 }  // namespace millrace::daemon
