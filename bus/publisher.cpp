@@ -62,6 +62,7 @@ void Publisher::adopt(std::shared_ptr<PublisherAttachment> next) {
   }
   attachment_ = std::move(next);
   writer_.emplace(writer);
+  writer_->line().wanted.store(0, std::memory_order_relaxed);  // what the one before wanted
 }
 
 PublishStatus Publisher::no_page() {

@@ -52,6 +52,7 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
 
 Status Writer::start(const LogState& state, Run run, WallTime now) {
   log_id_ = state.log_id;
+  if (run != run_) run_begin_ = state.end.next_offset;
   run_ = run;
   publishers_ = state.publishers;
   recovered_ = state.report;
@@ -381,7 +382,7 @@ Status Writer::sync() {
   return result;
 }
 
-Status Writer::reopen_after_failure(WallTime now) {
+Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   ++life_;
   file_.reset();
   prepared_ = {};
@@ -393,7 +394,7 @@ Status Writer::reopen_after_failure(WallTime now) {
                                            std::to_string(synced_end_.value()) + "; check the disk"});
   }
   const RecoveryReport first_report = recovered_;
-  if (const auto started = start(*state, run_, now); !started) {
+  if (const auto started = start(*state, rewrite == Rewrite::same ? run_ : run_.next(), now); !started) {
     failure_ = started.error();
     return started;
   }

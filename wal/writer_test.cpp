@@ -82,7 +82,7 @@ TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   EXPECT_FALSE(writer->sync_due(MonotonicTime{1}, true));
   EXPECT_EQ(writer->next_offset(), Offset(10));
   EXPECT_EQ(writer->synced_end(), Offset(5));
-  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}));
+  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew));
   EXPECT_EQ(writer->next_offset(), Offset(5));
   EXPECT_EQ(writer->publishers().at(0).last_sequence, Sequence(5));
   writer->complete_sync(before, {});  // of the life before: ignored
@@ -118,7 +118,7 @@ TEST(Writer, FindsNothingChangedWhenThereIsNoSpaceForASegment) {
       ASSERT_EQ(rolled.error().code, ErrorCode::no_space) << n;
     }
     if (writer->failure()) {
-      ASSERT_TRUE(writer->reopen_after_failure(WallTime{1})) << n;
+      ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew)) << n;
       while (writer->next_offset() < end) ASSERT_TRUE(add(*writer, 10));
     } else {
       unchanged += !rolled;

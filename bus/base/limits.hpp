@@ -21,6 +21,7 @@ inline constexpr std::uint32_t unsynced_max = 32;    // pages the recorder may h
 inline constexpr std::uint32_t publishers_max = 10;  // per topic
 inline constexpr std::uint32_t readers = 64;         // default shared-memory subscriptions per topic
 inline constexpr std::uint32_t readers_max = 1024;
+inline constexpr std::uint32_t losses_kept = 32;           // of a topic, in shared memory
 inline constexpr std::uint32_t order_entries = 16 * 1024;  // entries of an order ring, one a batch
 
 // Names: [a-z0-9_.-], as they stand in paths, URLs and configuration.

@@ -32,7 +32,7 @@ bool is_name(const std::string& text) {
 }  // namespace
 
 Core::Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Disk& disk, control::Server server,
-           SegmentFds segment, const Clock& clock)
+           SegmentFds segment, std::vector<wal::Checkpoints> checkpoints, const Clock& clock)
     : config_(config),
       topics_(topics),
       disk_(disk),
@@ -40,6 +40,16 @@ Core::Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Di
       segment_(segment),
       clock_(clock),
       started_(clock.monotonic()),
+      consumer_store_(
+          topics, std::move(checkpoints),
+          [this](const ConsumerStore::Waiting& waiting, const Status& status) {
+            if (!status) {
+              if (waiting.subscription != 0) topics_[waiting.topic]->unsubscribe(waiting.subscription);
+              return answer_error(waiting.client, waiting.answer.correlation, status.error());
+            }
+            send_subscribed(waiting);
+          },
+          clock),
       health_(clock),
       watch_(config, topics, disk, server_, health_, incarnation_) {
   open_health();
@@ -57,6 +67,12 @@ std::uint64_t Core::do_work(MonotonicTime now) {
       on_admitted(*admitted);
       ++work;
     }
+    while (const auto reopened = disk_.take_reopened()) {
+      reopened->status ? server_.send(reopened->client, control::make_message(control::DoneT{}, reopened->correlation))
+                       : answer_error(reopened->client, reopened->correlation, reopened->status.error());
+      ++work;
+    }
+    work += consumer_store_.do_work(now);
   }
   watch_.do_work(now);
   return work;
@@ -145,6 +161,24 @@ void Core::on_message(const control::Client& client, const control::MessageT& me
       }
       return;
     }
+    case control::Body::ReopenTopic:
+      return reopen(client, correlation, message.body.AsReopenTopic()->topic);
+    case control::Body::ResetConsumer: {
+      const auto& request = *message.body.AsResetConsumer();
+      return manage_consumer(client, correlation, request.topic, [&](Topic& topic) -> Status {
+        const Offset synced(topic.marks().topic.synced_end.load(std::memory_order_acquire));
+        if (Offset(request.offset) > synced) {
+          return fail(ErrorCode::invalid_argument, "offset " + std::to_string(request.offset) +
+                                                       " is not synced yet; the next one will be " +
+                                                       std::to_string(synced.value()));
+        }
+        return topic.consumers().reset(request.consumer, Offset(request.offset), topic.run(), clock_.wall());
+      });
+    }
+    case control::Body::DeleteConsumer:
+      return manage_consumer(client, correlation, message.body.AsDeleteConsumer()->topic, [&](Topic& topic) {
+        return topic.consumers().remove(message.body.AsDeleteConsumer()->consumer);
+      });
     case control::Body::GetStatus:
       return server_.send(client.id, control::make_message(status(), correlation));
     default:
@@ -254,7 +288,8 @@ void Core::answer_attached(const Request& request, const Owner& owner, Sequence 
   attached.ring_bytes = stream.memory.bytes.size();
   attached.stall_policy = static_cast<control::StallPolicy>(topic.config().stall_policy);
   attached.resumed = resumed;
-  const std::array<int, 2> fds{segment_.read_write, topic.marks_fd()};
+  attached.log_folder = topic.log_folder();
+  const std::array<int, 3> fds{segment_.read_write, topic.marks_fd(), disk_.bell_fd()};
   server_.send(request.client, control::make_message(std::move(attached), request.correlation), fds);
 }
 
@@ -288,9 +323,77 @@ void Core::attach_subscriber(const control::Client& client, std::uint64_t correl
   attached.log_folder = topic.log_folder();
   attached.log_id = std::make_unique<control::Uuid>(control::to_wire(topic.log_id()));
   attached.run = topic.run().value();
-  const std::array<int, 4> fds{segment_.read_only, topic.order_fd(), topic.marks_fd(),
-                               topic.subscriptions().at(id).fd.get()};
-  server_.send(client.id, control::make_message(std::move(attached), correlation), fds);
+  if (const Status claimed = claim_consumer(client, topic, id, request, attached); !claimed) {
+    topic.unsubscribe(id);
+    return answer_error(client.id, correlation, claimed.error());
+  }
+  const bool durable = attached.consumer != nullptr;
+  ConsumerStore::Waiting subscribed{*index, topic.consumers().changes(), client.id, id,
+                                    control::make_message(std::move(attached), correlation)};
+  durable ? consumer_store_.wait(std::move(subscribed)) : send_subscribed(subscribed);
+}
+
+void Core::send_subscribed(const ConsumerStore::Waiting& subscribed) {
+  if (subscribed.subscription == 0) return server_.send(subscribed.client, subscribed.answer);
+  const Topic& topic = *topics_[subscribed.topic];
+  const auto subscription = topic.subscriptions().find(subscribed.subscription);
+  if (subscription == topic.subscriptions().end()) return;  // it died meanwhile
+  const std::array<int, 4> fds{segment_.read_only, topic.order_fd(), topic.marks_fd(), subscription->second.fd.get()};
+  server_.send(subscribed.client, subscribed.answer, fds);
+}
+
+Status Core::claim_consumer(const control::Client& client, Topic& topic, std::uint64_t subscription,
+                            const control::AttachSubscriberT& request, control::SubscriberAttachedT& attached) {
+  if (request.consumer.empty()) return {};
+  if (request.level != control::Level::synced) {
+    return fail(ErrorCode::invalid_argument, "a durable consumer subscribes at level synced");
+  }
+  const Offset synced(topic.marks().topic.synced_end.load(std::memory_order_acquire));
+  Consumers::Claim claim;
+  claim.name = request.consumer;
+  claim.owner = subscription;
+  claim.page = &topic.subscriptions().at(subscription).words();
+  claim.pid = client.peer.pid;
+  claim.take_over = request.take_over;
+  claim.start = Offset(request.start.value_or(synced.value()));
+  claim.run = topic.run();
+  if (claim.start > synced) {
+    return fail(ErrorCode::invalid_argument, "a durable consumer cannot begin at offset " +
+                                                 std::to_string(claim.start.value()) +
+                                                 ": the next synced one will be " + std::to_string(synced.value()));
+  }
+  const auto claimed = topic.consumers().claim(claim, clock_.wall());
+  if (!claimed) return fail(claimed.error());
+  attached.consumer = std::make_unique<control::ConsumerHoldT>();
+  attached.consumer->slot = static_cast<std::uint32_t>(claimed->slot);
+  attached.consumer->generation = claimed->generation;
+  attached.consumer->run = claimed->run.value();
+  attached.consumer->checkpoint = claimed->checkpoint.value();
+  return {};
+}
+
+Result<std::size_t> Core::may_manage(const control::Client& client, const std::string& topic) const {
+  const auto index = topic_or_error(topic);
+  if (!index || topics_[*index]->config().writers.allow(client.peer)) return index;
+  return fail(ErrorCode::not_permitted, "user " + std::to_string(client.peer.uid) + " may not manage '" + topic +
+                                            "': its `writers` are " + topics_[*index]->config().writers.names());
+}
+
+void Core::manage_consumer(const control::Client& client, std::uint64_t correlation, const std::string& topic,
+                           const std::function<Status(Topic&)>& change) {
+  const auto index = may_manage(client, topic);
+  if (!index) return answer_error(client.id, correlation, index.error());
+  if (const Status changed = change(*topics_[*index]); !changed) {
+    return answer_error(client.id, correlation, changed.error());
+  }
+  consumer_store_.wait({*index, topics_[*index]->consumers().changes(), client.id, 0,
+                        control::make_message(control::DoneT{}, correlation)});
+}
+
+void Core::reopen(const control::Client& client, std::uint64_t correlation, const std::string& topic) {
+  const auto index = may_manage(client, topic);
+  if (!index) return answer_error(client.id, correlation, index.error());
+  disk_.submit(Reopen{client.id, correlation, *index, {}});
 }
 
 bool Core::on_disconnected(const control::Client& client) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,6 +12,7 @@
 
 #include "bus/base/agent.hpp"
 #include "bus/control/server.hpp"
+#include "bus/daemon/consumer_store.hpp"
 #include "bus/daemon/disk.hpp"
 #include "bus/daemon/health.hpp"
 #include "bus/daemon/topic.hpp"
@@ -28,11 +30,13 @@ class Core final : public Agent, private control::Server::Handler {
  public:
   // All outlive it. `disk` records the topics in the order given.
   Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Disk& disk, control::Server server,
-       SegmentFds segment, const Clock& clock);
+       SegmentFds segment, std::vector<wal::Checkpoints> checkpoints, const Clock& clock);
 
   std::uint64_t do_work(MonotonicTime now) override;
   // Tells every client that the core ends.
   void on_close() override;
+  // The durable consumers' checkpoints: its thread is started and stopped with the disk's.
+  [[nodiscard]] ConsumerStore& consumer_store() { return consumer_store_; }
 
  private:
   // A publisher's request that waits: for its epoch to be on the disk, or for the one it replaces to be dead.
@@ -54,6 +58,16 @@ class Core final : public Agent, private control::Server::Handler {
                         const control::AttachPublisherT& request);
   void attach_subscriber(const control::Client& client, std::uint64_t correlation,
                          const control::AttachSubscriberT& request);
+  // Empty if the request names no durable consumer.
+  [[nodiscard]] Status claim_consumer(const control::Client& client, Topic& topic, std::uint64_t subscription,
+                                      const control::AttachSubscriberT& request,
+                                      control::SubscriberAttachedT& attached);
+  void manage_consumer(const control::Client& client, std::uint64_t correlation, const std::string& topic,
+                       const std::function<Status(Topic&)>& change);
+  void reopen(const control::Client& client, std::uint64_t correlation, const std::string& topic);
+  // Its topic's writers, and root and the core's own user, may change what others rely on.
+  [[nodiscard]] Result<std::size_t> may_manage(const control::Client& client, const std::string& topic) const;
+  void send_subscribed(const ConsumerStore::Waiting& subscribed);
   [[nodiscard]] Status may_publish(const control::Client& client, const TopicConfig& topic,
                                    const std::string& name) const;
   void admit(const control::Client& client, Request request);
@@ -80,6 +94,7 @@ class Core final : public Agent, private control::Server::Handler {
   std::uint64_t next_subscription_ = 1;
   std::map<std::uint64_t, Request> admitting_;  // by token
   std::vector<std::pair<control::Client, Request>> taking_over_;
+  ConsumerStore consumer_store_;
   HealthJournal health_;
   Watch watch_;
 };

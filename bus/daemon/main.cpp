@@ -53,6 +53,7 @@ Result<schemas::Registry> make_registry(const Config& config) {
 struct OpenLog {
   std::string folder;
   wal::Writer writer;
+  wal::Checkpoints checkpoints;
 };
 
 // Opens the topic's log, which ends a torn tail, and saves what a dead core left in memory.
@@ -69,7 +70,11 @@ Result<OpenLog> open_log_of(const TopicConfig& topic, const Config& config, cons
     if (*saved > 0) log().warn("topic {}: {} events of the core before were saved from memory", topic.name, *saved);
     MILLRACE_TRY(writer->sync());
   }
-  return OpenLog{folder, std::move(*writer)};
+  auto checkpoints = wal::Checkpoints::open(wal::posix_file_system(), folder, writer->log_id());
+  if (!checkpoints) {
+    return fail(checkpoints.error().code, "topic '" + topic.name + "': " + checkpoints.error().message);
+  }
+  return OpenLog{folder, std::move(*writer), std::move(*checkpoints)};
 }
 
 class Daemon {
@@ -87,6 +92,7 @@ class Daemon {
   std::optional<schemas::Registry> registry_;
   std::unique_ptr<SharedSegment> segment_;
   std::vector<std::unique_ptr<Topic>> topics_;
+  std::vector<wal::Checkpoints> checkpoints_;  // one a topic, until the core takes them
   std::unique_ptr<Disk> disk_;
   std::unique_ptr<Core> core_;
 };
@@ -118,7 +124,8 @@ Status Daemon::start() {
   if (!disk_idle) return fail(disk_idle.error());
   disk_ = std::make_unique<Disk>(std::move(recorders), system_clock(), std::move(*disk_idle), config_.disk.cpu);
   const SegmentFds fds{segment_->fd_read_write(), segment_->fd_read_only(), segment_->bytes()};
-  core_ = std::make_unique<Core>(config_, topics_, *disk_, std::move(*server), fds, system_clock());
+  core_ = std::make_unique<Core>(config_, topics_, *disk_, std::move(*server), fds, std::move(checkpoints_),
+                                 system_clock());
   return {};
 }
 
@@ -136,8 +143,10 @@ Status Daemon::start_topics(const std::optional<DeadSegment>& dead) {
       rings.push_back({{segment_->ring(next), config.ring_bytes}, segment_->ring_offset(next)});
       manifest.rings.push_back({config.name, segment_->ring_offset(next), config.ring_bytes});
     }
-    auto topic = Topic::create(config, *type, std::move(rings), std::move(log->writer), log->folder);
+    auto topic =
+        Topic::create(config, *type, std::move(rings), std::move(log->writer), log->folder, log->checkpoints.records());
     if (!topic) return fail(topic.error());
+    checkpoints_.push_back(std::move(log->checkpoints));
     for (std::size_t i = first; i < next; ++i) segment_->announce(i);
     topics_.push_back(std::move(*topic));
   }
@@ -150,6 +159,7 @@ void Daemon::run() {
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   disk_->start();
+  core_->consumer_store().start();
   AgentRunner control("control", *core_, std::move(*make_idle_strategy(config_.control.idle)), config_.control.cpu);
   control.start();
   std::unique_ptr<GatewayProcess> gateway;
@@ -165,6 +175,7 @@ void Daemon::run() {
   if (gateway) gateway->stop();
   control.stop();
   disk_->stop();
+  core_->consumer_store().stop();             // last, since nothing is acknowledged that is not synced
   ::unlink(config_.manifest_path().c_str());  // all is recorded: there is nothing to salvage
 }
 

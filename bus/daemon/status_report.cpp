@@ -53,6 +53,19 @@ control::StatusReportT report_topics(const std::vector<std::unique_ptr<Topic>>& 
       }
       out->subscribers.push_back(std::move(subscriber));
     }
+    for (const Consumers::View& view : topic.consumers().list()) {
+      auto consumer = std::make_unique<control::ConsumerStatusT>();
+      consumer->name = view.record.name;
+      consumer->pid = view.pid;
+      consumer->generation = view.record.generation;
+      consumer->acked = view.record.acked.value();
+      consumer->lag = out->synced_end - std::min(out->synced_end, consumer->acked);
+      consumer->updated = view.record.updated.ns;
+      out->consumers.push_back(std::move(consumer));
+    }
+    if (!topic.consumers().failure().empty()) {
+      report.reasons.push_back("topic " + out->name + ": checkpoints cannot be stored: " + topic.consumers().failure());
+    }
     report.topics.push_back(std::move(out));
   }
   return report;

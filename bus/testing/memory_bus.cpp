@@ -82,7 +82,10 @@ std::shared_ptr<PublisherAttachment> MemoryBus::attach_publisher(std::size_t str
                           admission->epoch,
                           core_->pages[stream]->first_page(),
                           admission->last_sequence,
-                          options_.policy});
+                          options_.policy,
+                          options_.folder,
+                          UniqueFd(),
+                          options_.files});
 }
 
 std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
@@ -99,6 +102,7 @@ std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
                            options_.folder,
                            core_->recorder->log().log_id(),
                            core_->recorder->log().run(),
+                           std::nullopt,
                            options_.files});
 }
 
