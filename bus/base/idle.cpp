@@ -39,10 +39,10 @@ void BackOffIdle::idle(std::uint64_t work) {
     ::prctl(PR_SET_TIMERSLACK, 1UL);
     slack_set_ = true;
   }
-  sleep();
+  rest();
 }
 
-void BackOffIdle::sleep() {
+void BackOffIdle::rest() {
   if (bell_ < 0) {
     std::this_thread::sleep_for(sleep_);
   } else {

@@ -47,7 +47,7 @@ class BackOffIdle final : public IdleStrategy {
   void set_bell(int fd) override { bell_ = fd; }
 
  private:
-  void sleep();
+  void rest();
 
   Limits limits_;
   std::uint32_t idled_ = 0;
