@@ -201,6 +201,7 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a failed write, not the end of the core
   open_log("millraced", level);
   int status = 0;
   {

@@ -1,6 +1,7 @@
 // Proves durable consumers, acknowledgements and the reopening of topics between real processes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <optional>
 
@@ -169,6 +170,35 @@ TEST(Acknowledgements, ComeForEveryLevelAndSayDisconnectedWhileTheCoreIsAway) {
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_EQ(outcome->fate, Fate::synced);
   EXPECT_EQ(outcome->offset, Offset(59)) << "once, in order";
+}
+
+// A limit on the size of files makes a real write of the core fail, and its rise lets it succeed again.
+TEST(Reopening, ATopicWhoseWritesFailAcknowledgesNothingAndComesBackOnCommandWithEveryEvent) {
+  TestCore core;
+  const auto bus = connect(core);
+  auto publisher = bus->publisher("trade_events", "maker").value();
+  auto recorded = bus->subscribe("trade_events", {.level = Level::recorded, .start = StartEarliest{}}).value();
+  publish(publisher, 100);
+  ASSERT_EQ(publisher.await(Sequence(100), Ack::synced(), {60s, 1}).status, AckStatus::acknowledged);
+  rlimit before{}, small{4096, RLIM_INFINITY};
+  ASSERT_EQ(::prlimit(core.process().pid(), RLIMIT_FSIZE, &small, &before), 0);
+  publish(publisher, 50);
+  const Acknowledgement failed = publisher.await(Sequence(150), Ack::synced(), {60s, 1});
+  EXPECT_EQ(failed.status, AckStatus::failed);
+  EXPECT_EQ(bus->outcome("trade_events", failed.position)->fate, Fate::pending) << "not known yet";
+  ASSERT_TRUE(eventually([&] {
+    const auto report = bus->status();
+    return report && !report->reasons.empty() && report->topics[0]->state == control::TopicState::failed;
+  })) << "health says so";
+  EXPECT_THAT(run(core, "reopen trade_events", 1), HasSubstr("File too large"));
+  ASSERT_EQ(::prlimit(core.process().pid(), RLIMIT_FSIZE, &before, nullptr), 0);
+  run(core, "reopen trade_events");
+  EXPECT_EQ(publisher.await(Sequence(150), Ack::synced(), {60s, 1}).status, AckStatus::acknowledged);
+  EXPECT_EQ(bus->outcome("trade_events", failed.position)->offset, Offset(149));
+  EXPECT_EQ(read_to(recorded, 150), Offset(0));
+  ASSERT_TRUE(eventually([&] { return bus->status()->topics[0]->state == control::TopicState::ok; }));
+  publish(publisher, 10);
+  EXPECT_EQ(publisher.await(Sequence(160), Ack::synced(), {60s, 1}).status, AckStatus::acknowledged);
 }
 
 }  // namespace
