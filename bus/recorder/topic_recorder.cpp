@@ -24,6 +24,7 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
   }
   copy_.resize(capacity);
   for (const wal::PublisherEntry& entry : writer_.publishers()) last_[entry.id] = entry.last_sequence;
+  if (writer_.unsynced_bytes() == 0) synced_ = last_;
   memory_.marks->topic.recorded_end.store(writer_.next_offset().value(), std::memory_order_release);
   memory_.marks->topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
 }
@@ -128,7 +129,7 @@ bool TopicRecorder::awaited() const {
 }
 
 bool TopicRecorder::unsynced() const {
-  return syncing_ || writer_.unsynced_bytes() > 0;
+  return sync_under_way_ || writer_.unsynced_bytes() > 0;
 }
 
 std::vector<std::string> TopicRecorder::stopped() const {
@@ -138,29 +139,30 @@ std::vector<std::string> TopicRecorder::stopped() const {
 }
 
 std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync when) {
-  if (syncing_ || state_ == State::failed) return std::nullopt;
+  if (sync_under_way_ || state_ == State::failed) return std::nullopt;
   // A grant waits for the disk whatever the policy is: nobody may publish under it before.
   const bool at_once = when == Sync::now || admissions_ != admissions_synced_;
   if (!(at_once ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
-  syncing_ = true;
+  sync_under_way_ = true;
   admissions_syncing_ = admissions_;
-  for (Stream& stream : streams_) {
-    stream.syncing_page = stream.reader.page();
-    stream.syncing_sequence = last_[stream.publisher];
-  }
+  for (Stream& stream : streams_) stream.syncing_page = stream.reader.page();
+  syncing_ = last_;
   return writer_.begin_sync();
 }
 
 void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
-  syncing_ = false;
+  sync_under_way_ = false;
   writer_.complete_sync(ticket, status);
   if (!status) return fail_with(status.error());
   ++counters_.syncs;
   admissions_synced_ = admissions_syncing_;
+  synced_ = syncing_;
   ring::Watermarks& marks = *memory_.marks;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
     memory_.pages[i]->hold_from(streams_[i].syncing_page);
-    marks.streams[i].synced_sequence.store(streams_[i].syncing_sequence.value(), std::memory_order_release);
+    // Of whom the stream was granted to, who need not have published yet.
+    const PublisherId publisher(marks.streams[i].publisher.load(std::memory_order_relaxed));
+    marks.streams[i].synced_sequence.store(synced_[publisher].value(), std::memory_order_release);
   }
   marks.topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
 }
@@ -210,6 +212,7 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
   ring::StreamMarks& marks = memory_.marks->streams[stream];
   marks.publisher.store(entry.id.value(), std::memory_order_relaxed);
   marks.epoch.store(entry.epoch.value(), std::memory_order_relaxed);
+  marks.synced_sequence.store(synced_[entry.id].value(), std::memory_order_release);
   marks.recorded_sequence.store(last.value(), std::memory_order_release);
   return Admission{entry.id, entry.epoch, last};
 }
@@ -240,6 +243,8 @@ Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::St
     known->second = run.last();
     saved += run.count;
   }
+  // Its publishers were perhaps told that it is synced, and may ask again.
+  if (log.unsynced_bytes() > 0) MILLRACE_TRY(log.sync());
   return saved;
 }
 

@@ -110,7 +110,6 @@ class TopicRecorder {
     Epoch epoch{};
     std::string stopped{};      // why nothing more of this publisher is recorded; empty if all is well
     PageNumber syncing_page{};  // where it stood when the sync under way began
-    Sequence syncing_sequence{};
   };
 
   std::uint64_t record(std::size_t index, WallTime now);
@@ -127,18 +126,20 @@ class TopicRecorder {
   ring::OrderWriter order_;
   std::vector<Stream> streams_;
   std::map<PublisherId, Sequence> last_;  // recorded of each publisher
+  std::map<PublisherId, Sequence> syncing_;  // what the sync under way covers of each
+  std::map<PublisherId, Sequence> synced_;
   std::vector<std::byte> copy_;           // 8-byte aligned, a page
   State state_ = State::ok;
   std::string failure_;
   Counters counters_;
-  bool syncing_ = false;
+  bool sync_under_way_ = false;
   std::uint64_t admissions_ = 0;
   std::uint64_t admissions_syncing_ = 0;
   std::uint64_t admissions_synced_ = 0;
 };
 
 // Records what a dead core's ring holds and the log does not: called before anybody is admitted. Returns the number of
-// events saved.
+// events saved, which are synced.
 [[nodiscard]] Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy,
                                             WallTime now);
 
