@@ -234,7 +234,8 @@ Status Writer::roll(WallTime now) {
 }
 
 tl::unexpected<Error> Writer::poison(const Error& error) {
-  if (!failure_) failure_ = error;
+  // no_space says that nothing changed and that trying again may help. Neither is true any more.
+  if (!failure_) failure_ = {error.code == ErrorCode::no_space ? ErrorCode::io_failed : error.code, error.message};
   return fail(*failure_);
 }
 

@@ -153,7 +153,7 @@ std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync 
 void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
   sync_under_way_ = false;
   writer_.complete_sync(ticket, status);
-  if (!status) return fail_with(status.error());
+  if (!status) return fail_with(writer_.failure().value_or(status.error()));
   ++counters_.syncs;
   admissions_synced_ = admissions_syncing_;
   synced_ = syncing_;
