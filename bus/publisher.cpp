@@ -48,6 +48,7 @@ PublishStatus Publisher::ready() {
   if (reoffer_) {
     if (!reoffer_->run(*writer_)) return no_page();
     reoffer_.reset();
+    follow_batch();
   }
   return PublishStatus::ok;
 }
@@ -58,10 +59,11 @@ void Publisher::adopt(std::shared_ptr<PublisherAttachment> next) {
   if (reoffer_) {
     reoffer_->restart();
   } else if (writer_ && writer_->next_sequence() > writer.next_sequence()) {
-    reoffer_.emplace(std::move(attachment_), writer_->next_sequence());
+    reoffer_.emplace(std::move(attachment_), writer_->batch_first(), writer_->batched());
   }
   attachment_ = std::move(next);
   writer_.emplace(writer);
+  if (!reoffer_) follow_batch();
 }
 
 PublishStatus Publisher::no_page() {

@@ -78,8 +78,8 @@ class Publisher {
   void abort();
 
   // What is committed in between becomes visible at once and is recorded whole or not at all; it must fit one page.
-  void begin_batch() { writer_->begin_batch(); }
-  void end_batch() { writer_->end_batch(); }
+  void begin_batch() { set_batch(true); }
+  void end_batch() { set_batch(false); }
 
   // Tells that this publisher lives though it has nothing to say. Also picks up a new attachment.
   void idle();
@@ -102,6 +102,11 @@ class Publisher {
   [[nodiscard]] PublishStatus ready();
   void adopt(std::shared_ptr<PublisherAttachment> next);
   [[nodiscard]] PublishStatus no_page();
+  void set_batch(bool open) {
+    in_batch_ = open;
+    if (!reoffer_) follow_batch();  // else once it is through
+  }
+  void follow_batch() { in_batch_ ? writer_->begin_batch() : writer_->end_batch(); }
   Sequence commit_unchecked(Key key, std::optional<Offset> cause, std::size_t size) {
     return writer_->commit({type_->id(), key, cause ? cause->value() + 1 : 0, clock_.now()}, size);
   }
@@ -113,6 +118,7 @@ class Publisher {
   std::optional<ring::Writer> writer_;
   std::optional<Reoffer> reoffer_;  // of what the core before this one had not recorded
   std::span<std::byte> claimed_;
+  bool in_batch_ = false;
   std::uint64_t back_pressured_ = 0;
 };
 
