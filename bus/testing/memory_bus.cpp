@@ -38,6 +38,7 @@ Status MemoryBus::start_core() {
   MILLRACE_ASSERT(core_ == nullptr, "one core a host");
   auto writer = wal::Writer::open(*options_.files, options_.folder, options_.log, clock_.wall());
   if (!writer) return fail(writer.error());
+  runs_.emplace_back(writer->run(), writer->next_offset());
   if (!cores_.empty()) {
     for (const auto& pages : cores_.back()->pages) {
       MILLRACE_TRY(salvage(pages->ring(), *writer, options_.policy, clock_.wall()));
@@ -117,7 +118,7 @@ Result<std::shared_ptr<PublisherAttachment>> MemoryBus::admitted(std::size_t str
     return fail(ErrorCode::io_failed, "the topic is closed after a disk failure: " + recorder.failure());
   }
   if (!owner.admission) {
-    if (!recorder.drained(stream, pages.first_page())) return nullptr;
+    if (!recorder.drained(stream, pages.first_page()) || !recorder.drained(owner.name)) return nullptr;
     const auto admission = recorder.admit(stream, owner.name, owner.incarnation, clock_.wall());
     if (!admission) {
       owners_[stream].reset();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bus/attachment.hpp"
@@ -69,6 +70,8 @@ class MemoryBus {
   // A new core opens the log and salvages the dead one's rings. Errors: the log's; there is no core then, and the dead
   // one's rings are kept for the next.
   [[nodiscard]] Status start_core();
+  // Where each run began that a core of this bus opened the log for, also one that failed in its salvage.
+  [[nodiscard]] const std::vector<std::pair<Run, Offset>>& runs() const { return runs_; }
   // A publishing process asks for a name. The stream it may get. Errors: in_use, exhausted.
   [[nodiscard]] Result<std::size_t> ask(const std::string& name, Incarnation incarnation);
   // Null while what lies in the stream is still recorded, or the epoch is on its way to the disk. Errors: the topic's
@@ -114,6 +117,7 @@ class MemoryBus {
   std::vector<std::optional<Owner>> owners_;  // a stream each
   std::vector<std::string> last_names_;       // who had the stream last, likewise
   std::vector<std::shared_ptr<SubscriberLink>> subscribers_;
+  std::vector<std::pair<Run, Offset>> runs_;
   std::vector<std::shared_ptr<Core>> cores_;  // clients may still read the memory of the dead ones
   std::shared_ptr<Core> core_;                // null: there is none
 };
