@@ -44,8 +44,9 @@ PublishStatus Publisher::ready() {
       if (next == nullptr) return PublishStatus::disconnected;
       if (next->epoch != attachment_->epoch) {
         // Another process had the name in between, and went on behind what the log had: these sequences are its.
-        link_->close({ErrorCode::in_use, "the publisher's name went to another process while the core was away; what was "
-                                         "not recorded by then is lost: begin as a new publisher"});
+        link_->close({ErrorCode::in_use,
+                      "the publisher's name went to another process while the core was away; what was "
+                      "not recorded by then is lost: begin as a new publisher"});
         return PublishStatus::closed;
       }
       adopt(std::move(next));

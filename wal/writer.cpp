@@ -95,14 +95,15 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   return clear_void_files();
 }
 
-// What is not known to be synced is written once more: after a sync that failed the kernel takes for clean what the disk
-// never got, and the next sync says nothing. An earlier life of this writer may have met that.
+// What is not known to be synced is written once more: after a sync that failed the kernel takes for clean what the
+// disk never got, and the next sync says nothing. An earlier life of this writer may have met that.
 Status Writer::write_again(const LogState& state) {
   auto file = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
   if (!file) return fail(file.error());
   std::vector<std::byte> bytes(std::min<std::uint64_t>(state.end.at - state.synced_through, 1 << 20));
   for (std::uint64_t at = state.synced_through; at < state.end.at;) {
-    const auto got = (*file)->pread(std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), state.end.at - at)), at);
+    const auto got =
+        (*file)->pread(std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), state.end.at - at)), at);
     if (!got) return fail(got.error());
     if (*got == 0) break;
     MILLRACE_TRY(write_all(**file, Bytes(bytes).first(*got), {}, at));

@@ -190,7 +190,8 @@ bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {
 
 bool TopicRecorder::drained(const std::string& name) const {
   const auto& known = writer_.publishers();
-  const auto entry = std::find_if(known.begin(), known.end(), [&](const auto& publisher) { return publisher.name == name; });
+  const auto entry =
+      std::find_if(known.begin(), known.end(), [&](const auto& publisher) { return publisher.name == name; });
   if (entry == known.end()) return true;
   for (const Stream& stream : streams_) {
     const ring::Ring& ring = memory_.pages[&stream - streams_.data()]->ring();
@@ -198,7 +199,8 @@ bool TopicRecorder::drained(const std::string& name) const {
     const std::uint64_t before = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
     for (PageNumber page = std::max(stream.reader.page(), PageNumber(before).next()); page <= granted; ++page) {
       const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
-      if (!slot || ring.page_header(*slot).core.publisher.load(std::memory_order_relaxed) != entry->id.value()) continue;
+      if (!slot || ring.page_header(*slot).core.publisher.load(std::memory_order_relaxed) != entry->id.value())
+        continue;
       const std::uint32_t recorded = page == stream.reader.page() ? stream.reader.consumed() : 0;
       if (ring.extent(page, *slot).bytes > recorded) return false;
     }

@@ -128,10 +128,10 @@ class TopicRecorder {
   std::vector<ring::Word> leases_;
   ring::OrderWriter order_;
   std::vector<Stream> streams_;
-  std::map<PublisherId, Sequence> last_;  // recorded of each publisher
+  std::map<PublisherId, Sequence> last_;     // recorded of each publisher
   std::map<PublisherId, Sequence> syncing_;  // what the sync under way covers of each
   std::map<PublisherId, Sequence> synced_;
-  std::vector<std::byte> copy_;           // 8-byte aligned, a page
+  std::vector<std::byte> copy_;  // 8-byte aligned, a page
   State state_ = State::ok;
   std::string failure_;
   Counters counters_;
