@@ -96,8 +96,8 @@ class Publisher {
   void abort();
 
   // What is committed in between becomes visible at once and is recorded whole or not at all; it must fit one page.
-  void begin_batch() { writer_->begin_batch(); }
-  void end_batch() { writer_->end_batch(); }
+  void begin_batch() { set_batch(true); }
+  void end_batch() { set_batch(false); }
 
   // Tells that this publisher lives though it has nothing to say. Also picks up a new attachment.
   void idle();
@@ -137,6 +137,11 @@ class Publisher {
   [[nodiscard]] AckStatus look_at_log(Sequence sequence, bool synced) const;
   [[nodiscard]] AckStatus look_at_consumer(Sequence sequence, const std::string& name);
   void want(Sequence sequence, const Ack& ack);
+  void set_batch(bool open) {
+    in_batch_ = open;
+    if (!reoffer_) follow_batch();  // else once it is through
+  }
+  void follow_batch() { in_batch_ ? writer_->begin_batch() : writer_->end_batch(); }
   Sequence commit_unchecked(Key key, std::optional<Offset> cause, std::size_t size) {
     return writer_->commit({type_->id(), key, cause ? cause->value() + 1 : 0, clock_.now()}, size);
   }
@@ -148,6 +153,7 @@ class Publisher {
   std::optional<ring::Writer> writer_;
   std::optional<Reoffer> reoffer_;  // of what the core before this one had not recorded
   std::span<std::byte> claimed_;
+  bool in_batch_ = false;
   std::uint64_t back_pressured_ = 0;
   std::pair<Sequence, Offset> located_{Sequence(), Offset()};  // the event last asked for in a consumer's name
 };

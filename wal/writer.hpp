@@ -130,6 +130,7 @@ class Writer {
   [[nodiscard]] Status start(const LogState& state, Run run, WallTime now);
   [[nodiscard]] Status begin_segment(WallTime now, const SegmentHeader& previous);
   [[nodiscard]] Status make_prepared();
+  [[nodiscard]] Status write_again(const LogState& state);
   [[nodiscard]] Status clear_void_files();
   void rebuild_indexes(const std::vector<Link>& chain);
   [[nodiscard]] bool recycle(const std::string& file_path);

@@ -135,7 +135,10 @@ std::uint64_t Disk::admit() {
       return true;
     }
     if (!waiting.admission) {
-      if (!recorder.drained(waiting.request.stream, waiting.request.first_page)) return false;
+      if (!recorder.drained(waiting.request.stream, waiting.request.first_page) ||
+          !recorder.drained(waiting.request.name)) {
+        return false;
+      }
       auto admission =
           recorder.admit(waiting.request.stream, waiting.request.name, waiting.request.incarnation, clock_.wall());
       ++work;

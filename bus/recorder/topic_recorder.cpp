@@ -173,7 +173,7 @@ std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync 
 void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
   sync_under_way_ = false;
   writer_.complete_sync(ticket, status);
-  if (!status) return fail_with(status.error());
+  if (!status) return fail_with(writer_.failure().value_or(status.error()));
   ++counters_.syncs;
   admissions_synced_ = admissions_syncing_;
   synced_ = syncing_;
@@ -280,6 +280,26 @@ void TopicRecorder::retain(WallTime now) {
 
 bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {
   return streams_[stream].reader.page() >= before;
+}
+
+bool TopicRecorder::drained(const std::string& name) const {
+  const auto& known = writer_.publishers();
+  const auto entry =
+      std::find_if(known.begin(), known.end(), [&](const auto& publisher) { return publisher.name == name; });
+  if (entry == known.end()) return true;
+  for (const Stream& stream : streams_) {
+    const ring::Ring& ring = memory_.pages[&stream - streams_.data()]->ring();
+    const PageNumber granted(ring.header().core.granted.load(std::memory_order_acquire));
+    const std::uint64_t before = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
+    for (PageNumber page = std::max(stream.reader.page(), PageNumber(before).next()); page <= granted; ++page) {
+      const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
+      if (!slot || ring.page_header(*slot).core.publisher.load(std::memory_order_relaxed) != entry->id.value())
+        continue;
+      const std::uint32_t recorded = page == stream.reader.page() ? stream.reader.consumed() : 0;
+      if (ring.extent(page, *slot).bytes > recorded) return false;
+    }
+  }
+  return true;
 }
 
 Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& name, Incarnation incarnation,

@@ -96,6 +96,9 @@ class TopicRecorder {
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
   [[nodiscard]] bool drained(std::size_t stream, PageNumber before) const;
+  // Nothing that was published under the name waits to be recorded, in whatever stream it had: only then may its next
+  // epoch begin. Nobody holds the name.
+  [[nodiscard]] bool drained(const std::string& name) const;
   // Gives a name to a publishing process: the same epoch to an incarnation that had it, the next one to a new one.
   // May be granted once admission_synced(). Errors: what the log says.
   [[nodiscard]] Result<Admission> admit(std::size_t stream, const std::string& name, Incarnation incarnation,
