@@ -17,10 +17,11 @@ namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::uint64_t seeds_usual = 300;
+constexpr std::uint64_t seeds_soak = 5000;
 #else
 constexpr std::uint64_t seeds_usual = 1000;
-#endif
 constexpr std::uint64_t seeds_soak = 100'000;
+#endif
 constexpr int failures_max = 5;
 constexpr std::size_t steps_shown = 25;
 
