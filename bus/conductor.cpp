@@ -235,6 +235,14 @@ void Conductor::on_message(Answer answer) {
     refused_ = control::to_error(*error);  // before it read our hello
     changed_.notify_all();
   }
+  if (answer.message.body.type == control::Body::Stopping) {
+    // It now drains and syncs what is committed: more would only wait for the next core. Everything else learns of its
+    // end when it is gone.
+    const std::lock_guard lock(mutex_);
+    for (const PublisherSeat& seat : publishers_) {
+      if (const auto link = seat.link.lock()) link->disconnect();
+    }
+  }
   if (const auto* stopped = body_of<control::PublisherStoppedT>(answer.message)) {
     const std::lock_guard lock(mutex_);
     for (const PublisherSeat& seat : publishers_) {

@@ -423,6 +423,7 @@ void Core::on_dead(const control::Client& client) {
       if (owner.phase == Owner::Phase::admitting) owner.phase = Owner::Phase::gone;
       if (owner.phase == Owner::Phase::writing) release(t, s, PublisherState::dead, HealthReason::process_ended);
     }
+    watch_.on_dead(t, client.incarnation);
     topics_[t]->unsubscribe_all(client.incarnation);
   }
   for (auto it = taking_over_.begin(); it != taking_over_.end();) {

@@ -4,7 +4,6 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
-#include <algorithm>
 #include <csignal>
 
 #include "bus/base/log.hpp"
@@ -14,10 +13,6 @@ namespace millrace::daemon {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::chrono::nanoseconds first_delay = 100ms;
-constexpr std::chrono::nanoseconds longest_delay = 5s;
-constexpr std::chrono::nanoseconds steady = 10s;  // ran so long: the next start is the first again
 
 bool ended(const UniqueFd& pidfd, int timeout_ms) {
   pollfd waiting{pidfd.get(), POLLIN, 0};
@@ -35,9 +30,9 @@ void GatewayProcess::do_work(MonotonicTime now) {
   int status = 0;
   ::waitpid(pid_, &status, 0);
   pid_ = 0;
-  delay_ = now - started_ > steady ? first_delay : std::clamp(delay_ * 2, first_delay, longest_delay);
-  due_ = now + delay_;
-  log().warn("the gateway ended with status {}; it is started again in {} ms", status, delay_ / 1ms);
+  const auto wait = delay_.next(now - started_);
+  due_ = now + wait;
+  log().warn("the gateway {}; it is started again in {} ms", describe_end(status), wait / 1ms);
 }
 
 void GatewayProcess::start(MonotonicTime now) {
@@ -61,8 +56,7 @@ void GatewayProcess::start(MonotonicTime now) {
     ++starts_;
     return;
   }
-  delay_ = std::clamp(delay_ * 2, first_delay, longest_delay);
-  due_ = now + delay_;
+  due_ = now + delay_.next(0ns);
   log().error("cannot start the gateway {}: {}", command_[0], std::string(std::generic_category().message(error)));
 }
 

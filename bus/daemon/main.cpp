@@ -18,7 +18,9 @@
 #include "bus/daemon/log_schema.hpp"
 #include "bus/daemon/manifest.hpp"
 #include "bus/daemon/memory_plan.hpp"
+#include "bus/daemon/notify.hpp"
 #include "bus/daemon/shared_segment.hpp"
+#include "bus/daemon/supervise.hpp"
 #include "bus/daemon/topic.hpp"
 #include "wal/posix_file_system.hpp"
 
@@ -83,7 +85,7 @@ class Daemon {
 
   [[nodiscard]] Status start();
   // Until SIGTERM or SIGINT.
-  void run();
+  void run(Notify& notify);
 
  private:
   [[nodiscard]] Status start_topics(const std::optional<DeadSegment>& dead);
@@ -153,7 +155,7 @@ Status Daemon::start_topics(const std::optional<DeadSegment>& dead) {
   return write_manifest(config_.manifest_path(), manifest);
 }
 
-void Daemon::run() {
+void Daemon::run(Notify& notify) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -164,13 +166,17 @@ void Daemon::run() {
   control.start();
   std::unique_ptr<GatewayProcess> gateway;
   if (config_.gateway.enabled) gateway = std::make_unique<GatewayProcess>(config_.gateway_command());
+  notify.ready();
   log().info("millraced is ready: {} topics, control socket {}", topics_.size(), config_.socket_path());
   const timespec interval{0, std::chrono::nanoseconds(50ms).count()};
   int signal = 0;
   while (signal != SIGTERM && signal != SIGINT) {
-    if (gateway) gateway->do_work(system_clock().monotonic());
+    const MonotonicTime now = system_clock().monotonic();
+    if (gateway) gateway->do_work(now);
+    notify.watch(now, control.last_step());
     signal = ::sigtimedwait(&signals, nullptr, &interval);
   }
+  notify.stopping();
   log().info("millraced ends: draining and syncing");
   if (gateway) gateway->stop();
   control.stop();
@@ -182,10 +188,11 @@ void Daemon::run() {
 int main(int argc, char** argv) {
   CLI::App app{"millraced: the core of the millrace event bus"};
   std::string config_path, level = "info";
-  bool check = false;
+  bool check = false, supervised = false;
   app.add_option("-c,--config", config_path, "TOML configuration; without one, the defaults");
   app.add_option("--log-level", level, "trace, debug, info, warn, error or off")->capture_default_str();
   app.add_flag("--check", check, "check the configuration, print what it takes and what it bridges, and end");
+  app.add_flag("--supervise", supervised, "start the core as a child, and again whenever it ends badly");
   CLI11_PARSE(app, argc, argv);
 
   const auto config = config_path.empty() ? Result<Config>(default_config()) : load_config(config_path);
@@ -194,6 +201,14 @@ int main(int argc, char** argv) {
     std::fputs(print_check(*config).c_str(), stdout);
     return 0;
   }
+  if (supervised) {
+    std::error_code error;
+    std::vector<std::string> command{std::filesystem::read_symlink("/proc/self/exe", error).string()};
+    if (!config_path.empty()) command.insert(command.end(), {"--config", config_path});
+    command.insert(command.end(), {"--log-level", level});
+    return supervise(std::move(command));
+  }
+  Notify notify = Notify::from_environment();
   // Blocked in every thread: run() waits for them.
   sigset_t signals;
   sigemptyset(&signals);
@@ -207,7 +222,7 @@ int main(int argc, char** argv) {
   {
     Daemon daemon(*config);
     if (const Status started = daemon.start(); started) {
-      daemon.run();
+      daemon.run(notify);
     } else {
       status = complain(started.error());
     }

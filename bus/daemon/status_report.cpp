@@ -7,6 +7,16 @@ namespace millrace::daemon {
 using control::PublisherState;
 using control::TopicState;
 
+namespace {
+
+// One that lags harms nobody: the log has what it misses, and it says so itself. One that stalls hangs, as a publisher
+// without progress does.
+bool makes_unhealthy(control::ConsumerState state) {
+  return state == control::ConsumerState::stalled;
+}
+
+}  // namespace
+
 control::StatusReportT report_topics(const std::vector<std::unique_ptr<Topic>>& topics, const Disk& disk,
                                      const Watch& watch) {
   control::StatusReportT report;
@@ -47,9 +57,15 @@ control::StatusReportT report_topics(const std::vector<std::unique_ptr<Topic>>& 
       subscriber->name = subscription.name;
       subscriber->pid = subscription.pid;
       subscriber->level = static_cast<control::Level>(subscription.level);
+      const Watch::Judgement judged = watch.consumer(id);
+      subscriber->state = judged.state;
+      subscriber->reason = judged.reason;
+      if (makes_unhealthy(judged.state)) {
+        report.reasons.push_back("subscriber " + subscriber->name + " of " + out->name + ": " + judged.reason);
+      }
       if (subscription.level != Level::live) {
-        const std::uint64_t position = subscription.words().state.position.load(std::memory_order_relaxed);
-        subscriber->lag = out->recorded_end - std::min(out->recorded_end, position);
+        const std::uint64_t end = subscription.level == Level::synced ? out->synced_end : out->recorded_end;
+        subscriber->lag = end - std::min(end, subscription.words().state.position.load(std::memory_order_relaxed));
       }
       out->subscribers.push_back(std::move(subscriber));
     }

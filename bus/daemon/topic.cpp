@@ -66,6 +66,7 @@ Status Topic::subscribe(std::uint64_t id, Subscription subscription) {
   if (!fd) return fail(fd.error());
   auto page = Mapping::map(fd->get(), 0, limits::memory_page, Access::read_write, "a subscriber's page");
   if (!page) return fail(page.error());
+  subscription.attached_at = marks().topic.recorded_end.load(std::memory_order_relaxed);
   subscription.fd = std::move(*fd);
   subscription.page = std::move(*page);
   subscriptions_.emplace(id, std::move(subscription));

@@ -40,6 +40,7 @@ struct Owner {
   std::string reason;
   std::uint64_t progress = 0;  // as last seen
   MonotonicTime progress_seen;
+  MonotonicTime state_since;
 
   [[nodiscard]] bool holds() const { return phase == Phase::admitting || phase == Phase::writing; }
 };
@@ -61,6 +62,7 @@ struct Subscription {
   std::string name;
   pid_t pid = 0;
   Level level = Level::live;
+  std::uint64_t attached_at = 0;  // the recorded end then
   UniqueFd fd;
   Mapping page;
 
