@@ -17,7 +17,7 @@ void Session::pump() {
     if (!writing_ && state_ == State::closing) close_now();
     return;
   }
-  if (answers_.empty()) send_next();
+  if (answers_.empty() && !too_slow_) send_next();
   if (writing_) return;
   if (!answers_.empty()) {
     head_ = std::move(answers_.front());

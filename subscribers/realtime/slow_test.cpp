@@ -173,6 +173,23 @@ TEST_F(SlowTest, AClientThatIsToBeDisconnectedIsToldWhereToResumeAndClosedWithAC
   EXPECT_EQ(peer.offsets.size(), 3000u) << "nobody else is disturbed";
 }
 
+TEST_F(SlowTest, NothingComesBetweenTheErrorAndTheEndThoughAnotherSubscriptionHasMore) {
+  start();
+  client::WsClient client(gateway_->port(), {.receive_buffer = 4096, .origin = {}});
+  client.send(R"({"op":"subscribe","topic":"trade_events","slow":"disconnect","queue":100})");
+  client.send(R"({"op":"subscribe","topic":"trade_events"})");
+  client.expect("subscribed");
+  client.expect("subscribed");
+  publish("A", 5000);
+  wait_until_fed();
+  const auto error = client.receive_type("error");
+  ASSERT_FALSE(error.is_null());
+  EXPECT_EQ(error.at("code"), "too_slow");
+  EXPECT_EQ(error.at("subscription"), 1);
+  EXPECT_FALSE(client.receive());
+  EXPECT_EQ(client.close_code(), 4001);
+}
+
 TEST_F(SlowTest, WhatRetentionDeletedEndsTheSubscriptionOrIsSkippedAsTheCallerChose) {
   publish("A", 100);
   first_fed_ = names_.size();
