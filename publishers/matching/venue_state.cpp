@@ -87,6 +87,7 @@ Status Venue::restore(StateReader& from) {
   StateWriter expected;
   expected.put(std::uint64_t{markets_.size()});
   for (const auto& instrument : engine_.instruments()) matching::save(expected, instrument.config);
+  if (!from.sound()) return fail(damaged());
   const auto found = from.get_bytes(expected.bytes().size());
   if (!std::equal(found.begin(), found.end(), expected.bytes().begin(), expected.bytes().end())) {
     return fail(ErrorCode::invalid_argument,
