@@ -55,7 +55,7 @@ class MatchingDay : public ::testing::Test {
     matching::RigOptions options;
     options.instruments = {config};
     options.snapshot_every = kSnapshotEvery;
-    options.segment_size = 16 << 20;
+    options.segment_size = 2 << 20;
     options.page_size = 16 << 10;
     auto rig = std::make_unique<RecoveryRig>(options);
     const auto publish = [&](const matching::Command& command, WallTime time) {
@@ -121,11 +121,11 @@ TEST_F(MatchingDay, AnEngineKilledAtManyStepsGivesTheSame) {
 }
 
 TEST_F(MatchingDay, PowerCutsAtManyStepsGiveTheSame) {
-  auto cuts = sample(3, 60);
-  const auto dense = around_the_opening(140).subspan(80);
+  auto cuts = sample(3, 10);
+  const auto dense = around_the_opening(110).subspan(100);
   cuts.insert(dense.begin(), dense.end());
   const auto rig = make_rig();
-  rig->run({cuts.begin(), cuts.end()}, Death::host, 4, true);
+  rig->run({cuts.begin(), cuts.end()}, Death::host, 4);
   ASSERT_FALSE(HasFatalFailure());
   expect_same_day(*rig);
   std::printf("%llu power cuts, %llu snapshots written\n", static_cast<unsigned long long>(rig->deaths),

@@ -1,5 +1,5 @@
-// For tests: an exchange in memory whose engine can be killed at every step. Four topics over a disk that loses what was
-// not synced, one engine on them as millrace-matching has it, and a list of the points at which it dies.
+// For tests: an exchange in memory whose engine can be killed at every step. Four topics over a disk that loses what
+// was not synced, one engine on them as millrace-matching has it, and a list of the points at which it dies.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -187,28 +187,32 @@ class RecoveryRig {
         throw Killed();
       }
     });
+    // One was written whole: the next is killed from its first operation again.
+    on_snapshot_ = [&] { operation = snapshot_operation = 0; };
     while (true) {
       try {
         operation = 0;
         start(at_point, files);
         if (::testing::Test::HasFatalFailure()) return;
-        live(random, [&] {
-          operation = 0;
-          snapshot_operation = 0;  // one was written whole: the next is killed from its first operation again
-        });
+        live(random);
         break;
       } catch (const Killed&) {
         ++deaths;
         die(death, random.bits());
       }
     }
+    on_snapshot_ = [] {};
     EXPECT_EQ(next_kill, kills.size()) << "a kill that never came proves nothing";
     die(Death::engine, 0);
   }
 
   // A life without an end of its own, to be stepped by hand.
   void start(const OnPoint& on_point, wal::FileSystem& files) {
-    if (++lives_ % 256 == 0) orders_ = bus("orders");  // readers' memory is given back only by the core's end
+    if (++lives_ % 256 == 0) {  // readers' memory is given back only by the core's end
+      order_publisher_.reset();
+      orders_.reset();
+      orders_ = bus("orders");
+    }
     const auto begun = engine_.emplace().begin(*this, on_point, files);
     ASSERT_TRUE(begun) << begun.error().message;
   }
@@ -320,9 +324,14 @@ class RecoveryRig {
       auto last = last_ones(rig.disk, logs);
       if (!last) return fail(last.error());
       outlet->make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}, std::move(*last));
-      const auto at_once = [](const Snapshots::Job& job) {
+      const auto at_once = [&rig](const Snapshots::Job& job) {
         std::promise<Status> done;
-        done.set_value(job());
+        const auto status = job();
+        if (status) {
+          ++rig.snapshots_written;
+          rig.on_snapshot_();
+        }
+        done.set_value(status);
         return done.get_future();
       };
       snapshots.emplace(Snapshots::Engine{*venue, *source, *outlet}, *store, source->position().offset,
@@ -360,17 +369,11 @@ class RecoveryRig {
     for (std::size_t i = 0; i < kOutputTopics; ++i) outputs_[i] = bus(kOutputTopicNames[i]);
   }
 
-  // Until every order is carried out and every output is out. `on_snapshot` after each that was written.
-  void live(Random& random, const std::function<void()>& on_snapshot) {
-    std::uint64_t written = 0;
+  // Until every order is carried out and every output is out.
+  void live(Random& random) {
     while (engine_->source->position().offset < Offset(order_count_) || service().waiting() > 0) {
       step();
       ASSERT_FALSE(service().error()) << service().error()->message;
-      if (snapshots().written() > written) {
-        ++written;
-        ++snapshots_written;
-        on_snapshot();
-      }
       const auto dice = random.below(8);
       if (dice < kOutputTopics) outputs_[dice]->step();
       if (dice == kOutputTopics) {
@@ -381,6 +384,7 @@ class RecoveryRig {
 
   RigOptions options_;
   OnPoint no_point_ = [](Point) {};
+  std::function<void()> on_snapshot_ = [] {};
   std::unique_ptr<testing::MemoryBus> orders_;
   std::array<std::unique_ptr<testing::MemoryBus>, kOutputTopics> outputs_;
   std::unique_ptr<Publisher> order_publisher_;

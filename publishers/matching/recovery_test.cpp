@@ -19,7 +19,7 @@ RigOptions two_instruments() {
   options.instruments = {mill_config(), mill_config()};
   options.instruments[1].name = "RACE";
   options.instruments[1].self_trade = SelfTrade::cancel_oldest;
-  options.segment_size = 64 << 10;
+  options.segment_size = 32 << 10;
   return options;
 }
 
@@ -132,14 +132,15 @@ TEST_P(RecoveryAtEveryStep, AnEngineKilledAtEachStepInTurnGivesTheSame) {
 // Each life takes the host with it, and what was not synced: topics come back uneven, snapshots old or new.
 TEST_P(RecoveryAtEveryStep, PowerCutsAtEachStepInTurnGiveTheSame) {
   const Undisturbed run(GetParam());
-  constexpr std::size_t kCuts = 150;  // of one disk, which else would be many runs' segments
+  constexpr std::size_t kCuts = 25;  // of one disk: each leaves the segments of another run
   std::uint64_t written = 0;
   for (std::size_t from = 0; from < run.points.size(); from += kCuts) {
     const auto end = std::min(from + kCuts, run.points.size());
     RecoveryRig rig(two_instruments());
     publish_orders(rig, GetParam(), kOrders);
-    rig.run({run.points.begin() + static_cast<std::ptrdiff_t>(from), run.points.begin() + static_cast<std::ptrdiff_t>(end)},
-            Death::host, GetParam() + from, from % 2 == 0);
+    rig.run(
+        {run.points.begin() + static_cast<std::ptrdiff_t>(from), run.points.begin() + static_cast<std::ptrdiff_t>(end)},
+        Death::host, GetParam() + from, from / kCuts % 2 == 0);
     ASSERT_FALSE(::testing::Test::HasFatalFailure());
     expect_same(rig.logs(), run.logs);
     written += rig.snapshots_written;
