@@ -240,7 +240,8 @@ TEST_F(AcksTest, APublisherThatIsStartedAnewLearnsWhatTheLogHasOfIt) {
   auto publisher = bus.publisher("maker");
   EXPECT_FALSE(publisher->last_recorded().value());
   publish(*publisher, 4);
-  ASSERT_TRUE(publisher->publish<TradeEvent>([](TradeEvent& trade) { trade.mutate_buy_order_id(5); }, Offset(77)));
+  ASSERT_TRUE(publisher->publish<TradeEvent>([](TradeEvent& trade) { trade.mutate_buy_order_id(5); },
+                                             Cause(Offset(77), 3)));
   const PublishPosition last = publisher->position_of(Sequence(5));
   const PublishPosition beyond = publisher->position_of(Sequence(6));
   bus.settle();
@@ -252,7 +253,7 @@ TEST_F(AcksTest, APublisherThatIsStartedAnewLearnsWhatTheLogHasOfIt) {
   ASSERT_TRUE(found && *found);
   EXPECT_EQ((*found)->sequence, Sequence(5));
   EXPECT_EQ((*found)->offset, Offset(4));
-  EXPECT_EQ((*found)->cause, Offset(77));
+  EXPECT_EQ((*found)->cause, Cause(Offset(77), 3));
   EXPECT_EQ(flatbuffers::GetRoot<TradeEvent>((*found)->payload.data())->buy_order_id(), 5u);
   EXPECT_EQ(publisher->outcome(last)->fate, Fate::synced);
   EXPECT_EQ(publisher->outcome(beyond)->fate, Fate::lost) << "its incarnation is gone, and the log has not got it";

@@ -125,11 +125,10 @@ Result<std::optional<LastRecorded>> Publisher::last_recorded() const {
   const auto frame = cursor.next();
   if (!frame)
     return fail(ErrorCode::corrupt, "the last event of the log is no frame; check it with millrace wal verify");
-  const std::uint64_t cause = frame->header().cause;
-  return LastRecorded{(*found)->offset,
-                      (*found)->sequence,
-                      cause > 0 ? std::optional(Offset(cause - 1)) : std::nullopt,
-                      {frame->payload().begin(), frame->payload().end()}};
+  std::optional<Cause> cause;
+  if (const auto input = frame->cause()) cause.emplace(*input, frame->cause_index());
+  return LastRecorded{
+      (*found)->offset, (*found)->sequence, cause, {frame->payload().begin(), frame->payload().end()}};
 }
 
 }  // namespace millrace

@@ -80,7 +80,7 @@ PublishStatus Publisher::no_page() {
                                                                 : PublishStatus::back_pressured;
 }
 
-Published Publisher::publish(std::span<const std::byte> payload, std::optional<Offset> cause) {
+Published Publisher::publish(std::span<const std::byte> payload, std::optional<Cause> cause) {
   if (!type_->verify(payload)) return {PublishStatus::invalid, {}};
   const auto room = claim(payload.size());
   if (room.status != PublishStatus::ok) return {room.status, {}};
@@ -88,7 +88,7 @@ Published Publisher::publish(std::span<const std::byte> payload, std::optional<O
   return {PublishStatus::ok, commit_unchecked(type_->key(payload), cause, payload.size())};
 }
 
-Published Publisher::commit(std::size_t size, std::optional<Offset> cause) {
+Published Publisher::commit(std::size_t size, std::optional<Cause> cause) {
   MILLRACE_ASSERT(size <= claimed_.size(), "no more is committed than was claimed");
   const auto payload = claimed_.first(size);
   if (!type_->verify(payload)) return {PublishStatus::invalid, {}};

@@ -50,7 +50,7 @@ struct AwaitOptions {
 struct LastRecorded {
   Offset offset;
   Sequence sequence;
-  std::optional<Offset> cause;
+  std::optional<Cause> cause;
   std::vector<std::byte> payload;
 };
 
@@ -65,9 +65,9 @@ class Publisher {
             const Clock& clock = system_clock());
 
   // Builds an event of fixed shape in the page: a copy of the type's template, which `fill(T&)` completes through its
-  // mutable fields. `cause`: offset of the input event that led to this one.
+  // mutable fields. `cause`: the input event that led to this one, by its offset.
   template <class T, class Fill>
-  [[nodiscard]] Published publish(Fill&& fill, std::optional<Offset> cause = std::nullopt) {
+  [[nodiscard]] Published publish(Fill&& fill, std::optional<Cause> cause = std::nullopt) {
     static const schemas::EventTemplate<T> event;
     const auto claim = this->claim(event.bytes().size());
     if (claim.status != PublishStatus::ok) return {claim.status, {}};
@@ -83,7 +83,7 @@ class Publisher {
   }
 
   // Copies a finished payload, verified first.
-  [[nodiscard]] Published publish(std::span<const std::byte> payload, std::optional<Offset> cause = std::nullopt);
+  [[nodiscard]] Published publish(std::span<const std::byte> payload, std::optional<Cause> cause = std::nullopt);
 
   struct Claim {
     PublishStatus status = PublishStatus::disconnected;
@@ -92,7 +92,7 @@ class Publisher {
   // Room for `size` bytes of payload; then commit() or abort(). One claim at a time.
   [[nodiscard]] Claim claim(std::size_t size);
   // Verifies the first `size` bytes of the claim and publishes them; `invalid` leaves the claim open.
-  [[nodiscard]] Published commit(std::size_t size, std::optional<Offset> cause = std::nullopt);
+  [[nodiscard]] Published commit(std::size_t size, std::optional<Cause> cause = std::nullopt);
   void abort();
 
   // What is committed in between becomes visible at once and is recorded whole or not at all; it must fit one page.
@@ -142,8 +142,10 @@ class Publisher {
     if (!reoffer_) follow_batch();  // else once it is through
   }
   void follow_batch() { in_batch_ ? writer_->begin_batch() : writer_->end_batch(); }
-  Sequence commit_unchecked(Key key, std::optional<Offset> cause, std::size_t size) {
-    return writer_->commit({type_->id(), key, cause ? cause->value() + 1 : 0, clock_.now()}, size);
+  Sequence commit_unchecked(Key key, std::optional<Cause> cause, std::size_t size) {
+    return writer_->commit({type_->id(), key, cause ? cause->offset.value() + 1 : 0, clock_.now(),
+                            cause ? cause->index : std::uint16_t{0}},
+                           size);
   }
 
   std::shared_ptr<PublisherLink> link_;

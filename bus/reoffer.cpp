@@ -20,7 +20,7 @@ ClaimStatus offer(ring::Writer& into, const FrameView& frame) {
   }
   if (claim.status != ClaimStatus::ok) return claim.status;
   std::memcpy(claim.payload.data(), frame.payload().data(), frame.payload().size());
-  into.commit({frame.event_type(), frame.key(), frame.header().cause, frame.publish_time()});
+  into.commit({frame.event_type(), frame.key(), frame.header().cause, frame.publish_time(), frame.cause_index()});
   return ClaimStatus::ok;
 }
 
