@@ -176,7 +176,7 @@ class Round {
     for (const auto& worker : crew_.workers()) {
       auto journal = read_journal(worker.journal(options_.folder));
       if (!journal) return fail(journal.error());
-      places.push_back({worker.kind, worker.index, *journal});
+      places.push_back({worker.kind, worker.index, worker.level, *journal});
       if (worker.kind == Victim::publisher) {
         evidence.publishers[worker.index] = std::move(*journal);
       } else if (worker.kind == Victim::subscriber && worker.level == "live") {

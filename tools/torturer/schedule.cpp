@@ -2,16 +2,17 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 namespace millrace::torture {
 namespace {
 
 // Of 20 kills each: publishers are where acknowledgements are, the core is what all depend on.
-constexpr Victim victims[] = {Victim::publisher,  Victim::publisher,  Victim::publisher,  Victim::publisher,
-                              Victim::publisher,  Victim::publisher,  Victim::publisher,  Victim::publisher,
-                              Victim::subscriber, Victim::subscriber, Victim::subscriber, Victim::subscriber,
-                              Victim::subscriber, Victim::websocket,  Victim::websocket,  Victim::gateway,
-                              Victim::gateway,    Victim::core,       Victim::core,       Victim::core};
+constexpr Victim victims[] = {Victim::publisher,  Victim::core,       Victim::subscriber, Victim::gateway,
+                              Victim::publisher,  Victim::websocket,  Victim::publisher,  Victim::subscriber,
+                              Victim::core,       Victim::publisher,  Victim::publisher,  Victim::gateway,
+                              Victim::subscriber, Victim::publisher,  Victim::websocket,  Victim::publisher,
+                              Victim::core,       Victim::subscriber, Victim::publisher,  Victim::subscriber};
 constexpr std::uint32_t kills_a_stop = 30;
 
 class Maker {
@@ -20,6 +21,17 @@ class Maker {
 
   // Not std::uniform_int_distribution, which gives other numbers with another library.
   [[nodiscard]] std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
+
+  // Each victim as often as it stands in `victims`; the core not from `last_of_core` on.
+  [[nodiscard]] std::vector<Victim> shuffled(std::size_t kills, std::size_t last_of_core) {
+    std::vector<Victim> order;
+    for (std::size_t i = 0; i < kills; ++i) order.push_back(victims[i % std::size(victims)]);
+    for (std::size_t i = kills; i > 1; --i) std::swap(order[i - 1], order[below(i)]);
+    for (std::size_t i = last_of_core; i < kills; ++i) {
+      while (order[i] == Victim::core) std::swap(order[i], order[below(last_of_core)]);
+    }
+    return order;
+  }
 
   [[nodiscard]] Action action(Victim victim, bool stop) {
     Action made;
@@ -67,12 +79,9 @@ std::string to_string(const Action& action) {
 std::vector<Action> make_schedule(std::uint64_t seed, std::uint32_t kills, const Crew& crew, const Pace& pace) {
   Maker maker(seed, crew, pace);
   const std::size_t last_of_core = kills - kills / 3;
+  const std::vector<Victim> order = maker.shuffled(kills, last_of_core);
   std::vector<Action> schedule;
-  while (schedule.size() < kills) {
-    const Victim victim = victims[maker.below(std::size(victims))];
-    if (victim == Victim::core && schedule.size() >= last_of_core) continue;
-    schedule.push_back(maker.action(victim, false));
-  }
+  for (const Victim victim : order) schedule.push_back(maker.action(victim, false));
   for (std::uint32_t begun = 0; begun < kills; begun += kills_a_stop) {
     for (const Victim victim : {Victim::publisher, Victim::subscriber, Victim::gateway, Victim::core}) {
       const std::size_t at = victim == Victim::core ? maker.below(last_of_core + 1) : maker.below(schedule.size() + 1);

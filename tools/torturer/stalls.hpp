@@ -5,6 +5,7 @@
 // first kill shows. A subscriber's time between events counts whether or not anybody published in it.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -35,15 +36,21 @@ struct StallReport {
   using Longest = std::chrono::nanoseconds;
   static constexpr Longest limit_of_death = std::chrono::milliseconds(50);
   static constexpr Longest limit_of_core = std::chrono::seconds(2);
+  struct Row {
+    Longest publisher{};
+    Longest subscriber{};  // levels live and recorded
+    Longest synced{};      // waits for the disk, too
 
-  Longest quiet{};  // before the first kill
-  Longest alone{};  // later, and no kill or stop before it
-  // By what came before: of publishers and shared-memory subscribers.
-  std::map<std::pair<bool, Victim>, Longest> after;  // by (stop, victim)
-  Longest core_back{};                               // from a core's death until every one of them went on
-  Longest websocket_back{};                          // likewise WebSocket clients, from the death of core or gateway
+    [[nodiscard]] Longest longest() const { return std::max(publisher, subscriber); }
+  };
 
-  // After the death of a publisher, subscriber or gateway.
+  Row quiet;                                     // before the first kill
+  Row alone;                                     // later, and no kill or stop before it
+  std::map<std::pair<bool, Victim>, Row> after;  // by (stop, victim): what came before
+  Longest core_back{};                           // from a core's death until every one of them went on
+  Longest websocket_back{};                      // likewise WebSocket clients, from the death of core or gateway
+
+  // Of those who do not wait for the disk, after the death of a publisher, subscriber, WebSocket client or gateway.
   [[nodiscard]] Longest after_death() const;
   void merge(const StallReport& other);
   // A table, and a line for each limit: kept or not.
@@ -54,7 +61,8 @@ struct StallReport {
 struct Place {
   Victim kind;
   std::uint32_t index = 0;
-  std::vector<Record> journal;
+  std::string level{};  // of a subscriber
+  std::vector<Record> journal{};
 };
 
 [[nodiscard]] StallReport report_stalls(const std::vector<Place>& places, const std::vector<Incident>& incidents,
