@@ -1,5 +1,8 @@
 #include "tools/torturer/round.hpp"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <fstream>
 #include <functional>
@@ -150,16 +153,16 @@ class Round {
     for (const Victim kind : {Victim::subscriber, Victim::websocket}) crew_.end(kind);
     for (const Victim kind : {Victim::subscriber, Victim::websocket}) MILLRACE_TRY(all_gone(kind));
     bus_.reset();
-    const pid_t gateway = crew_.gateway_pid();
     crew_.end(Victim::core);
     MILLRACE_TRY(all_gone(Victim::core));
-    if (gateway != 0 && control_gateway_lives(gateway)) {
-      return fail(ErrorCode::internal, "the gateway outlived the core that it belonged to");
-    }
-    return {};
-  }
-  static bool control_gateway_lives(pid_t pid) {
-    return !std::ifstream("/proc/" + std::to_string(pid) + "/stat").fail();
+    // Whoever loses its parent becomes a child of this process.
+    return until(
+        [] {
+          while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+          }
+          return children_of(::getpid()).empty();
+        },
+        [] { return std::string("a gateway there whose core is dead"); });
   }
 
   [[nodiscard]] Status all_gone(Victim kind) {
