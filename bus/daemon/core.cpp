@@ -217,7 +217,7 @@ void Core::attach_publisher(const control::Client& client, std::uint64_t correla
                                    " publishers: raise its `publishers`"});
   }
   Owner& owner = on.streams()[*stream].owner;
-  Request wanted{client.id, correlation, *topic, *stream, request.publisher_name, client.incarnation};
+  Request wanted{client.id, correlation, *topic, *stream, request.publisher_name, client.incarnation, {}};
   if (!owner.holds()) return admit(client, std::move(wanted));
   if (owner.phase == Owner::Phase::writing && owner.incarnation == client.incarnation && !owner.connected) {
     // The same process over a new connection; its ring and epoch stand.
@@ -227,11 +227,9 @@ void Core::attach_publisher(const control::Client& client, std::uint64_t correla
     return answer_attached(wanted, owner, Sequence(), true);
   }
   if (!request.take_over || owner.incarnation == client.incarnation) {
-    return answer_error(
-        client.id, correlation,
-        {ErrorCode::in_use, "publisher '" + request.publisher_name + "' of topic '" + request.topic +
-                                "' is held by process " + std::to_string(owner.pid) + ": end it, or take over"});
+    return answer_in_use(wanted, owner);
   }
+  wanted.replaced = owner.incarnation;
   taking_over_.emplace_back(client, std::move(wanted));
   server_.kill(owner.client);  // only death fences: a store cannot be refused
 }
@@ -295,6 +293,13 @@ void Core::answer_attached(const Request& request, const Owner& owner, Sequence 
 
 void Core::answer_error(control::ClientId client, std::uint64_t correlation, const Error& error) {
   server_.send(client, control::make_error(error, correlation));
+}
+
+void Core::answer_in_use(const Request& request, const Owner& owner) {
+  answer_error(
+      request.client, request.correlation,
+      {ErrorCode::in_use, "publisher '" + request.name + "' of topic '" + topics_[request.topic]->config().name +
+                              "' is held by process " + std::to_string(owner.pid) + ": end it, or take over"});
 }
 
 void Core::attach_subscriber(const control::Client& client, std::uint64_t correlation,
@@ -397,6 +402,8 @@ void Core::reopen(const control::Client& client, std::uint64_t correlation, cons
 }
 
 bool Core::on_disconnected(const control::Client& client) {
+  // What it asked for would be given to nobody, and kept from everybody.
+  std::erase_if(taking_over_, [&](const auto& waiting) { return waiting.first.id == client.id; });
   bool holds = false;
   for (const auto& topic : topics_) {
     for (Stream& stream : topic->streams()) {
@@ -427,11 +434,15 @@ void Core::on_dead(const control::Client& client) {
     topics_[t]->unsubscribe_all(client.incarnation);
   }
   for (auto it = taking_over_.begin(); it != taking_over_.end();) {
-    if (topics_[it->second.topic]->streams()[it->second.stream].owner.holds()) {
+    const Owner& owner = topics_[it->second.topic]->streams()[it->second.stream].owner;
+    if (!owner.holds()) {
+      admit(it->first, std::move(it->second));
+    } else if (owner.incarnation != it->second.replaced) {
+      answer_in_use(it->second, owner);  // somebody else who took over was first
+    } else {
       ++it;
       continue;
     }
-    admit(it->first, std::move(it->second));
     it = taking_over_.erase(it);
   }
 }

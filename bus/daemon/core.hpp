@@ -47,6 +47,7 @@ class Core final : public Agent, private control::Server::Handler {
     std::size_t stream = 0;
     std::string name;
     Incarnation incarnation;
+    Incarnation replaced{};  // whose death it waits for, if it takes over
   };
 
   void on_hello(const control::Client& client, std::uint64_t correlation) override;
@@ -73,6 +74,7 @@ class Core final : public Agent, private control::Server::Handler {
   void admit(const control::Client& client, Request request);
   void on_admitted(const Admitted& admitted);
   void answer_attached(const Request& request, const Owner& owner, Sequence last_sequence, bool resumed);
+  void answer_in_use(const Request& request, const Owner& owner);
   void answer_error(control::ClientId client, std::uint64_t correlation, const Error& error);
   void release(std::size_t topic, std::size_t stream, control::PublisherState state, schemas::HealthReason reason);
 

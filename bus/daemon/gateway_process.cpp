@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -13,6 +14,8 @@ namespace millrace::daemon {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr const char* started_by_variable = "MILLRACE_STARTED_BY";  // read by subscribers/realtime/main.cpp
 
 bool ended(const UniqueFd& pidfd, int timeout_ms) {
   pollfd waiting{pidfd.get(), POLLIN, 0};
@@ -39,6 +42,11 @@ void GatewayProcess::start(MonotonicTime now) {
   std::vector<char*> arguments;
   for (std::string& word : command_) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  // So that it ends with this core, even if this one dies before it has said a word to it.
+  std::string mark = std::string(started_by_variable) + '=' + std::to_string(::getpid());
+  std::vector<char*> variables{mark.data()};
+  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  variables.push_back(nullptr);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -46,7 +54,7 @@ void GatewayProcess::start(MonotonicTime now) {
   ::posix_spawnattr_setsigmask(&attributes, &none);  // the core blocks what it waits for; the gateway must not
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, arguments[0], nullptr, &attributes, arguments.data(), environ);
+  const int error = ::posix_spawnp(&pid, arguments[0], nullptr, &attributes, arguments.data(), variables.data());
   ::posix_spawnattr_destroy(&attributes);
   started_ = now;
   if (error == 0) {
