@@ -58,6 +58,12 @@ static_assert(sizeof(ConsumerEntry) == 88 && alignof(ConsumerEntry) == 8 &&
 static_assert(offsetof(ConsumerEntry, generation) == 0 && offsetof(ConsumerEntry, run) == 8 &&
               offsetof(ConsumerEntry, acked) == 16 && offsetof(ConsumerEntry, updated) == 24 &&
               offsetof(ConsumerEntry, name_size) == 32 && offsetof(ConsumerEntry, name) == 40);
+static_assert(sizeof(NoteRecord) == 72 && alignof(NoteRecord) == 8 && std::is_trivially_copyable_v<NoteRecord>);
+static_assert(offsetof(NoteRecord, magic) == 0 && offsetof(NoteRecord, version) == 4 &&
+              offsetof(NoteRecord, reserved) == 6 && offsetof(NoteRecord, checksum) == 8 &&
+              offsetof(NoteRecord, log_id) == 16 && offsetof(NoteRecord, boot_id) == 32 &&
+              offsetof(NoteRecord, segment) == 48 && offsetof(NoteRecord, byte) == 56 &&
+              offsetof(NoteRecord, next_offset) == 64);
 
 std::uint64_t checksum_of(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());

@@ -21,6 +21,7 @@ inline constexpr std::uint32_t segment_magic = 0x53574c4d;    // "MLWS"
 inline constexpr std::uint32_t batch_magic = 0x42574c4d;      // "MLWB"
 inline constexpr std::uint32_t index_magic = 0x49574c4d;      // "MLWI"
 inline constexpr std::uint32_t consumers_magic = 0x43574c4d;  // "MLWC"
+inline constexpr std::uint32_t note_magic = 0x4e574c4d;       // "MLWN"
 inline constexpr std::uint16_t format_version = 1;
 
 // Batches begin at a multiple of this in the file, so that no later write touches the header's block.
@@ -129,6 +130,19 @@ struct ConsumerEntry {
 inline constexpr std::size_t consumers_copy_bytes = 8192;
 static_assert(sizeof(ConsumersHeader) + limits::durable_consumers * sizeof(ConsumerEntry) <= consumers_copy_bytes);
 static_assert(consumers_copy_bytes % header_alignment == 0, "no write of one copy touches a block of the other");
+
+// `<log_id>.failed`, in a folder of its own: where a log ends whose writer failed.
+struct NoteRecord {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest
+  std::array<std::uint8_t, 16> log_id;
+  std::array<std::uint8_t, 16> boot_id;  // run of the host in which it failed
+  std::uint64_t segment;
+  std::uint64_t byte;         // all before it was synced, nothing from it on counts
+  std::uint64_t next_offset;  // of the first event that does not count
+};
 
 // XXH3, 64 bits.
 [[nodiscard]] std::uint64_t checksum_of(std::span<const std::byte> bytes);

@@ -126,7 +126,7 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
     Place place = begin_of(*segment);
     Bound bound;
     if (!newest) bound = {link.end, (*chain)[i + 1].name.first_offset};
-    if (limit && link.name.number == limit->segment) bound = {limit->byte, place.next_offset};
+    if (limit && link.name.number == limit->segment) bound = {limit->byte, limit->next_offset};
     const Place begin = place;
     IndexBuilder index;
     for (;;) {

@@ -66,6 +66,7 @@ struct LogState {
 struct KnownEnd {
   SegmentNumber segment;
   std::uint64_t byte;
+  Offset next_offset{};  // at that byte; 0 if it is not told: then it is what can be read
 };
 [[nodiscard]] Result<LogState> recover(FileSystem& files, const std::string& folder,
                                        std::optional<KnownEnd> limit = std::nullopt);

@@ -40,6 +40,11 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
   writer.lock_ = std::move(*lock);
   auto state = recover(files, folder);
   if (!state) return fail(state.error());
+  // Of an older segment it is void: the one that continues it says where it ends.
+  if (const auto end = writer.notes_.read(state->log_id); end && end->segment == state->last.number) {
+    state = recover(files, folder, end);
+    if (!state) return fail(state.error());
+  }
   if (state->log_id.is_nil() && !state->chain.empty()) {
     return fail(ErrorCode::corrupt, "no header and no batch can be read in the log " + folder + ", from " +
                                         to_file_name(state->chain.front().name) +
@@ -86,6 +91,7 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   }
   MILLRACE_TRY(begin_segment(now, previous));
   synced_end_ = next_offset_;
+  (void)notes_.remove(log_id_);  // one that stays is void from now on
 
   if (!state.empty && !state.chain.empty()) {
     auto last = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
@@ -234,8 +240,18 @@ Status Writer::roll(WallTime now) {
 }
 
 tl::unexpected<Error> Writer::poison(const Error& error) {
-  if (!failure_) failure_ = error;
+  if (failure_) return fail(*failure_);
+  failure_ = error;
+  if (const Status noted = leave_note(synced_.byte, synced_end_); !noted) {
+    failure_->message += "; restart the host before the log is opened again, for no note of its end could be left (" +
+                         noted.error().message + ")";
+  }
   return fail(*failure_);
+}
+
+Status Writer::leave_note(std::uint64_t synced_byte, Offset synced_end) const {
+  if (synced_.segment == SegmentNumber(0)) return {};  // not even opened: nothing was written
+  return notes_.write(log_id_, {synced_.segment, synced_byte, synced_end});
 }
 
 Status Writer::make_room(std::uint64_t bytes, WallTime now) {
@@ -369,6 +385,8 @@ void Writer::complete_sync(const SyncTicket& ticket, const Status& result) {
   // A failure meanwhile closed the segment, but what this sync covered is on the disk all the same.
   // One from before the roll tells nothing new: the roll synced all of that segment.
   if (ticket.segment_ != synced_.segment || ticket.bytes_ <= synced_.byte) return;
+  // A note that says less would cut off what is synced from now on: rather none.
+  if (failure_ && !leave_note(ticket.bytes_, ticket.end_) && !notes_.remove(log_id_)) return;
   synced_.byte = ticket.bytes_;
   synced_end_ = ticket.end_;
 }

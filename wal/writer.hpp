@@ -15,6 +15,7 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/limits.hpp"
+#include "wal/failure_note.hpp"
 #include "wal/index.hpp"
 #include "wal/recovery.hpp"
 
@@ -34,6 +35,11 @@ struct WriterOptions {
   std::uint64_t linger_bytes = limits::linger_bytes;
   bool recycle = true;          // retain() keeps a deleted segment's blocks for the next one
   std::optional<LogId> log_id;  // of a new log; random if empty (tests give one)
+  // Where a writer that fails leaves a note of the log's end for the next process; not on the same disk. Empty:
+  // nowhere.
+  std::string notes_folder;
+  FileSystem* notes_files = nullptr;  // that it lies on; nullptr: the log's
+  std::optional<BootId> boot_id;      // of this run of the host; the kernel's if empty (tests give one)
 };
 
 struct Recorded {
@@ -62,7 +68,8 @@ class Writer {
  public:
   // `files` outlives the Writer. Makes the folder if need be, recovers the tail, begins run + 1 in a new segment that
   // is durable when this returns; the one before gives back the space that it did not need. recovered() says what is
-  // lost. Errors: in_use, unsupported (another version), corrupt (nothing in the log can be read), no_space, io_failed.
+  // lost. Where a failed writer of this run of the host left a note, the log ends as it says. Errors: in_use,
+  // unsupported (another version), corrupt (nothing in the log can be read), no_space, io_failed.
   [[nodiscard]] static Result<Writer> open(FileSystem& files, const std::string& folder, const WriterOptions& options,
                                            WallTime now);
 
@@ -118,7 +125,11 @@ class Writer {
   };
 
   Writer(FileSystem& files, std::string folder, const WriterOptions& options)
-      : files_(&files), folder_(std::move(folder)), options_(options) {}
+      : files_(&files),
+        folder_(std::move(folder)),
+        options_(options),
+        notes_(options.notes_files != nullptr ? *options.notes_files : files, options.notes_folder,
+               options.boot_id ? *options.boot_id : boot_id_of_host()) {}
 
   [[nodiscard]] Status start(const LogState& state, Run run, WallTime now);
   [[nodiscard]] Status begin_segment(WallTime now, const SegmentHeader& previous);
@@ -131,11 +142,13 @@ class Writer {
   [[nodiscard]] Status write(BatchHeader header, Bytes body, WallTime now);
   [[nodiscard]] Status make_room(std::uint64_t bytes, WallTime now);
   tl::unexpected<Error> poison(const Error& error);
+  [[nodiscard]] Status leave_note(std::uint64_t synced_byte, Offset synced_end) const;
   [[nodiscard]] std::string path(const std::string& name) const { return join(folder_, name); }
 
   FileSystem* files_;
   std::string folder_;
   WriterOptions options_;
+  FailureNotes notes_;
   std::unique_ptr<File> lock_;
   LogId log_id_;
   Run run_;
