@@ -266,6 +266,24 @@ TEST(Locate, TakesATornTailForTheEnd) {
   EXPECT_EQ(last_event(files, "t", publisher).value()->sequence, Sequence(3));
 }
 
+TEST(Locate, NeverSeesWhatLiesBehindTheEndOfAFailedSegment) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  ASSERT_TRUE(add(*writer, 5));
+  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add(*writer, 5));
+  files.fail_at(0, ErrorCode::io_failed);
+  ASSERT_FALSE(writer->sync());
+  files.heal();
+  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}));
+  EXPECT_EQ(locate(files, "t", publisher, Epoch(1), Sequence(6))->kind, Kind::not_there_yet);
+  EXPECT_EQ(last_event(files, "t", publisher).value()->sequence, Sequence(5));
+  ASSERT_TRUE(writer->append_gap(publisher, Sequence(6), Sequence(10), 0, WallTime{1}));
+  EXPECT_EQ(locate(files, "t", publisher, Epoch(1), Sequence(6))->kind, Kind::gap);
+  EXPECT_EQ(locate(files, "t", publisher, Epoch(1), Sequence(5))->offset, Offset(4));
+  EXPECT_EQ(last_event(files, "t", publisher).value()->sequence, Sequence(5));
+}
+
 TEST(Locate, AnswersWhileTheLogIsWrittenRolledAndDeleted) {
   TemporaryFolder temporary;
   const std::string folder = temporary.path() + "/log";

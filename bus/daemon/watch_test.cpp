@@ -109,7 +109,7 @@ class WatchTest : public ::testing::Test {
     auto log = wal::Writer::open(files_, folder_.path() + "/log", topic.log, clock_.wall());
     EXPECT_TRUE(log) << log.error().message;
     auto made = Topic::create(config_.topics[0], *registry_.find("trade_events"), {{memory_.bytes(), 0}},
-                              std::move(*log), folder_.path() + "/log");
+                              std::move(*log), folder_.path() + "/log", {});
     EXPECT_TRUE(made) << made.error().message;
     topics_.push_back(std::move(*made));
     disk_.emplace(std::vector<TopicRecorder*>{&topics_[0]->recorder()}, clock_, std::make_unique<BackOffIdle>(),
