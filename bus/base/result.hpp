@@ -25,6 +25,7 @@ enum class ErrorCode {
   io_failed,         // a read, write or sync failed
   exhausted,         // a configured limit (publishers, readers, sessions) is reached
   internal,          // a bug
+  not_ready,         // not now, and nothing changed: try again; never leaves a process
 };
 
 [[nodiscard]] std::string_view to_string(ErrorCode code);
