@@ -93,6 +93,7 @@ class Writer {
   void set_housekeeping(Housekeeping where) { housekeeping_ = where; }
   // An append answered not_ready: the next segment is being begun, or waits for its file.
   [[nodiscard]] bool roll_waits() const { return rolling_ || roll_wanted_; }
+  [[nodiscard]] bool rolling() const { return rolling_; }  // its ticket is out
   [[nodiscard]] bool roll_waits_for_file() const { return roll_wanted_ && !prepared_.file; }
 
   // The next step towards the next segment's file; `zeros`: also the long part, which makes later writes faster, but

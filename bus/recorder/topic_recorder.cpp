@@ -2,12 +2,23 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "bus/base/assert.hpp"
 #include "bus/recorder/frame_run.hpp"
 
 namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Until housekeeping that failed is tried again; shorter where publishers wait for it.
+constexpr auto pause = 1s;
+constexpr auto urgent_pause = 10ms;
+constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+
+}  // namespace
 
 TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies)
     : topic_(std::move(topic)),
@@ -29,7 +40,7 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
 }
 
 std::uint64_t TopicRecorder::do_work(WallTime now) {
-  if (state_ == State::failed) return 0;
+  if (state_ == State::failed || writer_.rolling()) return 0;
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
   return count;
@@ -109,6 +120,7 @@ void TopicRecorder::stop(Stream& stream, const FrameRun& run, Sequence last) {
 }
 
 void TopicRecorder::fail_with(const Error& error) {
+  if (error.code == ErrorCode::not_ready) return;  // what was not recorded waits in its page
   failure_ = error.message;
   if (error.code == ErrorCode::no_space) {
     state_ = State::no_space;
@@ -141,7 +153,7 @@ std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync 
   if (syncing_ || state_ == State::failed) return std::nullopt;
   // A grant waits for the disk whatever the policy is: nobody may publish under it before.
   const bool at_once = when == Sync::now || admissions_ != admissions_synced_;
-  if (!(at_once ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
+  if (!(at_once && unsynced()) && !writer_.sync_due(now, awaited())) return std::nullopt;
   syncing_ = true;
   admissions_syncing_ = admissions_;
   for (Stream& stream : streams_) {
@@ -165,21 +177,38 @@ void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& s
   marks.topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
 }
 
-bool TopicRecorder::prepare() {
-  const auto more = writer_.prepare_next_segment();
-  if (more) return *more;
-  if (more.error().code != ErrorCode::no_space) fail_with(more.error());
-  return false;
+std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTime now, WallTime wall, bool idle) {
+  if (chore_out_ || state_ == State::failed) return std::nullopt;
+  writer_.set_housekeeping(wal::Housekeeping::elsewhere);
+  const bool urgent = writer_.roll_waits_for_file();
+  if (housekeeping_failed_ && now - *housekeeping_failed_ < (urgent ? urgent_pause : pause)) return std::nullopt;
+  const auto take = [&]() -> std::optional<Chore> {
+    if (urgent && state_ != State::no_space) return writer_.take_preparation(false);
+    const std::uint64_t bytes = policies_.retention_bytes > 0 ? policies_.retention_bytes : no_limit;
+    const std::int64_t age = policies_.retention_age.count() > 0 ? policies_.retention_age.count() : wall.ns;
+    if (auto deletion = writer_.take_deletion(bytes, WallTime{wall.ns - age})) return deletion;
+    return writer_.take_preparation(idle);
+  };
+  auto chore = take();
+  chore_out_ = chore.has_value();
+  return chore;
 }
 
-void TopicRecorder::retain(WallTime now) {
-  if (policies_.retention_bytes > 0) {
-    if (const auto deleted = writer_.retain(policies_.retention_bytes); !deleted) return fail_with(deleted.error());
-  }
-  if (policies_.retention_age.count() > 0) {
-    const auto deleted = writer_.retain_since(WallTime{now.ns - policies_.retention_age.count()});
-    if (!deleted) fail_with(deleted.error());
-  }
+void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now) {
+  chore_out_ = false;
+  const auto* preparation = std::get_if<wal::PrepareTicket>(&chore);
+  const Status done = preparation != nullptr ? writer_.complete_preparation(*preparation, status)
+                                             : writer_.complete_deletion(std::get<wal::DeleteTicket>(chore), status);
+  if (state_ == State::failed) return;
+  housekeeping_failed_.reset();
+  housekeeping_failure_.clear();
+  if (done) return;
+  ++counters_.housekeeping_failures;
+  housekeeping_failed_ = now;
+  housekeeping_failure_ = done.error().message;
+  const bool no_space = done.error().code == ErrorCode::no_space && writer_.roll_waits_for_file();
+  if (no_space) fail_with(done.error());
+  if (writer_.failure()) fail_with(*writer_.failure());
 }
 
 bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {

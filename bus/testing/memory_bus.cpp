@@ -41,7 +41,7 @@ std::shared_ptr<MemoryBus::Core> MemoryBus::start_core(const Core* dead) {
       options_.type, std::move(*writer),
       TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
                             reinterpret_cast<ring::Watermarks*>(core->marks.data())},
-      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none});
+      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none, options_.retention_bytes});
   cores_.push_back(core);
   core_ = core;
   set_leases();

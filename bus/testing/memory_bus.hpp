@@ -27,6 +27,7 @@ struct MemoryBusOptions {
   std::size_t order_capacity = 1024;
   std::uint32_t grant_ahead = 4;
   ring::StallPolicy policy = ring::StallPolicy::block;
+  std::uint64_t retention_bytes = 0;  // 0: no limit
   wal::WriterOptions log{};
   wal::FileSystem* files = &wal::posix_file_system();  // that the folder lies on; outlives the bus
 };
