@@ -69,6 +69,7 @@ TEST(Housekeeping, AFullSegmentWaitsForItsSuccessorAndNothingIsDoneMeanwhile) {
   const SyncTicket roll = writer->begin_sync();
   EXPECT_TRUE(writer->rolling());
   EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::not_ready) << "though it would fit";
+  EXPECT_FALSE(writer->take_preparation(true)) << "the prepared file's name is still taken";
   const Status done = roll.run();
   ASSERT_TRUE(done);
   EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::not_ready);
@@ -279,7 +280,7 @@ class Life {
         if (!deletion_) deletion_ = from(writer_.take_deletion(3 * 32768, WallTime{0}));
         break;
       case 6:
-        if (syncing_) syncing_->run();
+        if (random_() % 2 == 0 && syncing_) syncing_->run();
         if (random_() % 2 == 0 && preparation_) preparation_->run();
         if (random_() % 2 == 0 && deletion_) deletion_->run();
         break;

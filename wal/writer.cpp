@@ -214,7 +214,7 @@ Status Writer::make_prepared() {
 }
 
 std::optional<PrepareTicket> Writer::take_preparation(bool zeros) {
-  if (failure_ || preparing_) return std::nullopt;
+  if (failure_ || preparing_ || rolling_) return std::nullopt;  // a roll still has the prepared file's name
   const bool done = prepared_.written == options_.segment_size || !zeros || roll_wanted_;
   if (prepared_.file && done) return std::nullopt;
   preparing_ = true;
@@ -459,7 +459,7 @@ Status Writer::reopen_after_failure(WallTime now) {
 }
 
 std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallTime oldest) {
-  if (deletion_out_) return std::nullopt;
+  if (deletion_out_ || rolling_) return std::nullopt;
   // A deletion may take long, and the next segment's file would have to wait behind it.
   const bool file_comes_first = housekeeping_ == Housekeeping::elsewhere && !options_.recycle && !failure_;
   if (file_comes_first && !prepared_.file) return std::nullopt;

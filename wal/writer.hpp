@@ -97,13 +97,13 @@ class Writer {
   [[nodiscard]] bool roll_waits_for_file() const { return roll_wanted_ && !prepared_.file; }
 
   // The next step towards the next segment's file; `zeros`: also the long part, which makes later writes faster, but
-  // costs a sync of 4 MiB a step. nullopt: there is none to do, or one is under way.
+  // costs a sync of 4 MiB a step. nullopt: there is none to do, or one or a roll is under way.
   [[nodiscard]] std::optional<PrepareTicket> take_preparation(bool zeros);
   // The failure, if it was this life's. The third in a row that is not no_space poisons if a roll waits.
   [[nodiscard]] Status complete_preparation(const PrepareTicket& ticket, const Status& result);
   // The oldest sealed segment, if what is left is more than `bytes_max`, or if all its events were recorded before
   // `oldest`. (Of what an earlier run wrote only when the next segment began is known, which is later.) The log begins
-  // behind it at once. nullopt: there is none to delete, or one is under way. One that failed comes again.
+  // behind it at once. nullopt: there is none to delete, or one or a roll is under way. One that failed comes again.
   [[nodiscard]] std::optional<DeleteTicket> take_deletion(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status complete_deletion(const DeleteTicket& ticket, const Status& result);
 
