@@ -258,6 +258,20 @@ TEST(Housekeeping, ADeletionThatFailsIsTriedAgainBeforeTheNext) {
   }
 }
 
+TEST(Housekeeping, WhereThereIsNoSpaceADeletionGoesBeforeThePreparationThatNeedsIt) {
+  FaultFileSystem files;
+  WriterOptions options = small_segments();
+  options.recycle = false;
+  auto writer = begin(files, options);
+  while (segment_paths(files).size() < 4) ASSERT_TRUE(add(*writer, 10));
+  writer->set_housekeeping(Housekeeping::elsewhere);
+  EXPECT_FALSE(writer->take_deletion(1, WallTime{0})) << "the next segment's file comes first";
+  files.fail_at(2, ErrorCode::no_space);  // delete, create, reserve
+  EXPECT_EQ(prepare_by_ticket(*writer).error().code, ErrorCode::no_space);
+  files.heal();
+  EXPECT_TRUE(writer->take_deletion(1, WallTime{0}));
+}
+
 // One life of a writer whose tickets run, and are completed, whenever the seed says.
 class Life {
  public:

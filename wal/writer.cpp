@@ -229,6 +229,7 @@ Status Writer::complete_preparation(const PrepareTicket& ticket, const Status& r
     return {};
   }
   preparing_ = false;
+  preparation_failed_ = !result;
   if (result) {
     prepared_ = {ticket.file_, ticket.written_};
     preparations_failed_ = 0;
@@ -460,9 +461,9 @@ Status Writer::reopen_after_failure(WallTime now) {
 
 std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallTime oldest) {
   if (deletion_out_ || rolling_) return std::nullopt;
-  // A deletion may take long, and the next segment's file would have to wait behind it.
+  // A deletion may take long, and the next segment's file would have to wait behind it; unless it needs the space.
   const bool file_comes_first = housekeeping_ == Housekeeping::elsewhere && !options_.recycle && !failure_;
-  if (file_comes_first && !prepared_.file) return std::nullopt;
+  if (file_comes_first && !prepared_.file && !preparation_failed_) return std::nullopt;
   if (!deleting_) {
     const std::uint64_t kept_max = std::max<std::uint64_t>(bytes_max / options_.segment_size, 1) - 1;
     if (sealed_.empty() || (sealed_.size() <= kept_max && sealed_.front().newest >= oldest)) return std::nullopt;

@@ -173,8 +173,9 @@ class Writer {
 
   Housekeeping housekeeping_ = Housekeeping::here;
   Prepared prepared_;
-  bool preparing_ = false;  // a ticket is out that may make the prepared file
-  int preparations_failed_ = 0;
+  bool preparing_ = false;           // a ticket is out that may make the prepared file
+  bool preparation_failed_ = false;  // the last one
+  int preparations_failed_ = 0;      // in a row, for another reason than space
   std::optional<WallTime> roll_wanted_;
   bool rolling_ = false;                 // its ticket is out
   std::optional<SegmentName> deleting_;  // not in sealed_ any more

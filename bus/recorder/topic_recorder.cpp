@@ -181,13 +181,18 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
   if (chore_out_ || state_ == State::failed) return std::nullopt;
   writer_.set_housekeeping(wal::Housekeeping::elsewhere);
   const bool urgent = writer_.roll_waits_for_file();
-  if (housekeeping_failed_ && now - *housekeeping_failed_ < (urgent ? urgent_pause : pause)) return std::nullopt;
+  // One that fails keeps the other from nothing.
+  const bool may_prepare = !preparation_failed_ || now - *preparation_failed_ >= (urgent ? urgent_pause : pause);
+  const bool may_delete = !deletion_failed_ || now - *deletion_failed_ >= pause;
   const auto take = [&]() -> std::optional<Chore> {
-    if (urgent && state_ != State::no_space) return writer_.take_preparation(false);
+    if (urgent && may_prepare && state_ != State::no_space) return writer_.take_preparation(false);
     const std::uint64_t bytes = policies_.retention_bytes > 0 ? policies_.retention_bytes : no_limit;
     const std::int64_t age = policies_.retention_age.count() > 0 ? policies_.retention_age.count() : wall.ns;
-    if (auto deletion = writer_.take_deletion(bytes, WallTime{wall.ns - age})) return deletion;
-    return writer_.take_preparation(idle);
+    if (may_delete) {
+      if (auto deletion = writer_.take_deletion(bytes, WallTime{wall.ns - age})) return deletion;
+    }
+    if (may_prepare) return writer_.take_preparation(idle);
+    return std::nullopt;
   };
   auto chore = take();
   chore_out_ = chore.has_value();
@@ -200,11 +205,12 @@ void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& stat
   const Status done = preparation != nullptr ? writer_.complete_preparation(*preparation, status)
                                              : writer_.complete_deletion(std::get<wal::DeleteTicket>(chore), status);
   if (state_ == State::failed) return;
-  housekeeping_failed_.reset();
-  housekeeping_failure_.clear();
+  std::optional<MonotonicTime>& failed = preparation != nullptr ? preparation_failed_ : deletion_failed_;
+  failed.reset();
+  if (!preparation_failed_ && !deletion_failed_) housekeeping_failure_.clear();
   if (done) return;
   ++counters_.housekeeping_failures;
-  housekeeping_failed_ = now;
+  failed = now;
   housekeeping_failure_ = done.error().message;
   const bool no_space = done.error().code == ErrorCode::no_space && writer_.roll_waits_for_file();
   if (no_space) fail_with(done.error());

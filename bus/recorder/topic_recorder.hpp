@@ -93,7 +93,7 @@ class TopicRecorder {
   // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
   [[nodiscard]] bool roll_waits() const { return state_ == State::ok && writer_.roll_waits(); }
   [[nodiscard]] bool roll_waits_for_file() const { return state_ != State::failed && writer_.roll_waits_for_file(); }
-  // Why the last piece of housekeeping failed; empty if it did not.
+  // Why a piece of housekeeping failed; empty once it is done.
   [[nodiscard]] const std::string& housekeeping_failure() const { return housekeeping_failure_; }
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
@@ -142,7 +142,8 @@ class TopicRecorder {
   std::string failure_;
   Counters counters_;
   std::string housekeeping_failure_;
-  std::optional<MonotonicTime> housekeeping_failed_;  // when
+  std::optional<MonotonicTime> preparation_failed_;  // when
+  std::optional<MonotonicTime> deletion_failed_;
   bool chore_out_ = false;
   bool syncing_ = false;
   std::uint64_t admissions_ = 0;
