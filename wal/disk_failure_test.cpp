@@ -84,10 +84,10 @@ TEST(DiskFailure, ADiskThatBecomesReadOnlyIsAFailureUntilItIsReopened) {
   EXPECT_FALSE(add(*writer, 1));
   ASSERT_TRUE(writer->failure());
   EXPECT_NE(writer->failure()->message.find("Read-only file system"), std::string::npos);
-  EXPECT_FALSE(writer->reopen_after_failure(WallTime{1})) << "it is still";
+  EXPECT_FALSE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew)) << "it is still";
   EXPECT_TRUE(read_log(files, folder).is(0, 5));
   files.make_read_only(false);
-  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}));
+  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew));
   ASSERT_TRUE(add(*writer, 3));
   EXPECT_TRUE(read_log(files, folder).is(0, 8));
 }

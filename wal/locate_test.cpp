@@ -275,7 +275,7 @@ TEST(Locate, NeverSeesWhatLiesBehindTheEndOfAFailedSegment) {
   files.fail_at(0, ErrorCode::io_failed);
   ASSERT_FALSE(writer->sync());
   files.heal();
-  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}));
+  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew));
   EXPECT_EQ(locate(files, "t", publisher, Epoch(1), Sequence(6))->kind, Kind::not_there_yet);
   EXPECT_EQ(last_event(files, "t", publisher).value()->sequence, Sequence(5));
   ASSERT_TRUE(writer->append_gap(publisher, Sequence(6), Sequence(10), 0, WallTime{1}));

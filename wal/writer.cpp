@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <string_view>
 
 #include "bus/base/assert.hpp"
 
@@ -9,8 +11,9 @@ namespace millrace::wal {
 namespace {
 
 constexpr const char* lock_name = "lock";
-constexpr const char* prepared_name = "prepared";
-constexpr std::uint64_t prepare_step = 4 << 20;
+constexpr std::string_view prepared_prefix = "prepared";
+constexpr int preparations_max = 3;  // that fail in a row while a roll waits
+constexpr WallTime long_ago{std::numeric_limits<std::int64_t>::min()};
 
 std::uint64_t header_size(std::size_t publishers) {
   const std::uint64_t needed = sizeof(SegmentHeader) + publishers * sizeof(PublisherRecord);
@@ -18,11 +21,6 @@ std::uint64_t header_size(std::size_t publishers) {
 }
 
 }  // namespace
-
-Status SyncTicket::run() const {
-  if (!file_) return {};
-  return file_->sync();
-}
 
 Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const WriterOptions& options, WallTime now) {
   if (options.segment_size < 4 * header_alignment || options.segment_size % header_alignment != 0) {
@@ -85,7 +83,10 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
       (void)write_index(*files_, folder_, state.last, log_id_, state.end.at, state.index);
     }
   }
-  MILLRACE_TRY(begin_segment(now, previous));
+  MILLRACE_TRY(make_prepared());
+  Roll roll = begin_roll(now, previous);
+  MILLRACE_TRY(roll.run());
+  adopt(roll);
   synced_end_ = next_offset_;
 
   if (!state.empty && !state.chain.empty()) {
@@ -116,9 +117,13 @@ Status Writer::write_again(const LogState& state) {
 // What the chain does not name: a segment that recorded nothing, or that a failed writer could not finish. Neither has
 // a batch; a file that has one is kept under another name, whatever the chain says.
 Status Writer::clear_void_files() {
-  const auto names = list_segment_files(*files_, folder_);
+  const auto names = files_->list(folder_);
   if (!names) return fail(names.error());
-  for (const SegmentName name : *names) {
+  for (const std::string& text : *names) {
+    if (text.starts_with(prepared_prefix)) (void)files_->unlink(path(text));  // of an earlier life
+    const auto parsed = parse_segment_name(text);
+    if (!parsed) continue;
+    const SegmentName name = *parsed;
     const bool counts = std::any_of(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == name; });
     if (name == name_ || counts) continue;
     const std::string file = path(to_file_name(name));
@@ -153,10 +158,8 @@ void Writer::rebuild_indexes(const std::vector<Link>& chain) {
 }
 
 // `previous` carries the fields that name the previous segment. The file gets its name once its header is on the disk,
-// and no batch before that name is: so a named file without a valid header is corrupt, never half made. On an error
-// before the rename nothing has changed; a later one poisons.
-Status Writer::begin_segment(WallTime now, const SegmentHeader& previous) {
-  MILLRACE_TRY(make_prepared());
+// and no batch before that name is: so a named file without a valid header is corrupt, never half made.
+Roll Writer::begin_roll(WallTime now, const SegmentHeader& previous) {
   const SegmentName name{next_offset_, number_max_.next()};
   const std::int64_t created = std::max(record_time_, now.ns);
   SegmentHeader header{};
@@ -182,73 +185,96 @@ Status Writer::begin_segment(WallTime now, const SegmentHeader& previous) {
   header.checksum = checksum_of(Bytes(bytes).subspan(checksummed_from));
   std::memcpy(bytes.data(), &header, sizeof header);
 
-  MILLRACE_TRY(write_all(*prepared_.file, bytes, {}, 0));
-  MILLRACE_TRY(prepared_.file->sync());
-  // Readers may have it as soon as it has its name.
-  prepared_.file->unlock();
-  MILLRACE_TRY(files_->rename(path(prepared_name), path(to_file_name(name))));
-  number_max_ = name.number;
-  file_ = std::exchange(prepared_, {}).file;
-  if (const Status synced = files_->sync_folder(folder_); !synced) return poison(synced.error());
-  record_time_ = created;
-  name_ = name;
-  place_ = {header.header_bytes, next_offset_, header.checksum};
-  synced_ = {name.number, place_.at};
+  number_max_ = name.number;  // never used twice, whatever becomes of this one
+  Roll roll;
+  roll.files = files_;
+  roll.folder = folder_;
+  roll.prepared = prepared_name();
+  roll.file = std::exchange(prepared_, {}).file;
+  roll.name = name;
+  roll.header = std::move(bytes);
+  roll.created = created;
+  roll.begin = {header.header_bytes, next_offset_, header.checksum};
+  return roll;
+}
+
+void Writer::adopt(const Roll& roll) {
+  file_ = roll.file;
+  record_time_ = roll.created;
+  name_ = roll.name;
+  place_ = roll.begin;
+  synced_ = {name_.number, place_.at};
   index_.restart();
-  return {};
+}
+
+std::string Writer::prepared_name() const {
+  return std::string(prepared_prefix) + (life_ == 0 ? "" : "-" + std::to_string(life_));
+}
+
+PrepareTicket Writer::preparation() const {
+  PrepareTicket ticket;
+  ticket.files_ = files_;
+  ticket.path_ = path(prepared_name());
+  ticket.segment_size_ = options_.segment_size;
+  ticket.life_ = life_;
+  ticket.file_ = prepared_.file;
+  ticket.written_ = prepared_.written;
+  return ticket;
 }
 
 // Makes sure that there is a prepared file, if need be one whose space is reserved but its blocks not yet written.
 Status Writer::make_prepared() {
   if (prepared_.file) return {};
-  (void)files_->unlink(path(prepared_name));  // one from an earlier life; never emptied, somebody may have it open
-  auto file = files_->create(path(prepared_name));
-  if (!file) return fail(file.error());
-  if (const auto reserved = (*file)->allocate(options_.segment_size); !reserved) {
-    (void)files_->unlink(path(prepared_name));
-    return fail(reserved.error());
-  }
-  prepared_ = {std::move(*file), 0};
+  PrepareTicket ticket = preparation();
+  MILLRACE_TRY(ticket.run());
+  prepared_ = {ticket.file_, ticket.written_};
   return {};
+}
+
+std::optional<PrepareTicket> Writer::take_preparation(bool zeros) {
+  if (failure_ || preparing_ || rolling_) return std::nullopt;  // a roll still has the prepared file's name
+  const bool done = prepared_.written == options_.segment_size || !zeros || roll_wanted_;
+  if (prepared_.file && done) return std::nullopt;
+  preparing_ = true;
+  PrepareTicket ticket = preparation();
+  prepared_ = {};
+  return ticket;
+}
+
+Status Writer::complete_preparation(const PrepareTicket& ticket, const Status& result) {
+  if (ticket.life_ != life_) {
+    if (result) (void)files_->unlink(ticket.path_);
+    return {};
+  }
+  preparing_ = false;
+  preparation_failed_ = !result;
+  if (result) {
+    prepared_ = {ticket.file_, ticket.written_};
+    preparations_failed_ = 0;
+  } else if (result.error().code != ErrorCode::no_space && ++preparations_failed_ >= preparations_max && roll_wanted_) {
+    return poison(result.error());
+  }
+  return result;
 }
 
 Result<bool> Writer::prepare_next_segment() {
   if (failure_) return fail(*failure_);
-  if (!prepared_.file) {
-    MILLRACE_TRY(make_prepared());
-    return true;
-  }
-  if (prepared_.written == options_.segment_size) return false;
-  // Blocks that were written before take a later write two to three times as fast.
-  static const std::vector<std::byte> zeros(prepare_step);
-  const std::uint64_t size = std::min(prepare_step, options_.segment_size - prepared_.written);
-  MILLRACE_TRY(write_all(*prepared_.file, Bytes(zeros).first(size), {}, prepared_.written));
-  MILLRACE_TRY(prepared_.file->sync());
-  prepared_.written += size;
+  auto ticket = take_preparation(true);
+  if (!ticket) return false;
+  const Status done = ticket->run();
+  MILLRACE_TRY(complete_preparation(*ticket, done));
   return prepared_.written < options_.segment_size;
 }
 
 Status Writer::roll(WallTime now) {
-  // A later segment proves that this one was synced, so it must be.
   if (const Status made = make_prepared(); !made) {  // no space is found out before anything changes
     return made.error().code == ErrorCode::no_space ? made : poison(made.error());
   }
+  roll_wanted_ = now;
   const SyncTicket ticket = begin_sync();
-  const Status synced = ticket.run();
-  complete_sync(ticket, synced);
-  if (!synced) return fail(*failure_);
-  (void)write_index(*files_, folder_, name_, log_id_, place_.at, index_.entries());
-  SegmentHeader previous{};
-  previous.previous_segment = name_.number.value();
-  previous.previous_first_offset = name_.first_offset.value();
-  previous.previous_end = place_.at;
-  previous.previous_checksum = place_.previous;
-  const Sealed old{name_, WallTime{record_time_}};
-  if (const Status begun = begin_segment(now, previous); !begun) {
-    return begun.error().code == ErrorCode::no_space ? begun : poison(begun.error());
-  }
-  sealed_.push_back(old);
-  return {};
+  const Status rolled = ticket.run();
+  complete_sync(ticket, rolled);
+  return rolled;
 }
 
 tl::unexpected<Error> Writer::poison(const Error& error) {
@@ -259,12 +285,14 @@ tl::unexpected<Error> Writer::poison(const Error& error) {
 
 Status Writer::make_room(std::uint64_t bytes, WallTime now) {
   if (failure_) return fail(*failure_);
-  if (place_.at + bytes <= options_.segment_size) return {};
+  if (!rolling_ && place_.at + bytes <= options_.segment_size) return {};
   if (header_size(publishers_.size()) + bytes > options_.segment_size) {
     return fail(ErrorCode::too_large, "a batch of " + std::to_string(bytes) + " bytes does not fit a segment of " +
                                           std::to_string(options_.segment_size) + "; raise segment_size");
   }
-  return roll(now);
+  if (housekeeping_ == Housekeeping::here && !rolling_ && !preparing_) return roll(now);
+  if (!rolling_) roll_wanted_ = now;
+  return fail(ErrorCode::not_ready, "the next segment of the log " + folder_ + " is not begun yet; try again");
 }
 
 Status Writer::write(BatchHeader header, Bytes body, WallTime now) {
@@ -283,7 +311,7 @@ Status Writer::write(BatchHeader header, Bytes body, WallTime now) {
   header.body_checksum = checksum_of(body);
   const Bytes head = std::as_bytes(std::span(&header, 1));
   header.checksum = checksum_of(head.subspan(checksummed_from));
-  if (const auto written = write_all(*file_, head, body, place_.at); !written) return poison(written.error());
+  if (const auto written = write_all(**file_, head, body, place_.at); !written) return poison(written.error());
   index_.add(header, place_.at);
   record_time_ = header.record_time;
   next_offset_ = next_offset_ + header.count;
@@ -352,6 +380,7 @@ Status Writer::append_gap(PublisherId publisher, Sequence from, Sequence to, std
 }
 
 bool Writer::sync_due(MonotonicTime now, bool somebody_waits) {
+  if (!failure_ && roll_wanted_ && prepared_.file) return true;
   if (failure_ || synced_.byte == place_.at) {
     unsynced_since_.reset();
     return false;
@@ -376,20 +405,43 @@ SyncTicket Writer::begin_sync() {
   ticket.end_ = next_offset_;
   ticket.life_ = life_;
   unsynced_since_.reset();
+  if (failure_ || !roll_wanted_ || !prepared_.file) return ticket;
+  SegmentHeader previous{};
+  previous.previous_segment = name_.number.value();
+  previous.previous_first_offset = name_.first_offset.value();
+  previous.previous_end = place_.at;
+  previous.previous_checksum = place_.previous;
+  ticket.roll_ = std::make_shared<Roll>(begin_roll(*roll_wanted_, previous));
+  ticket.roll_->old = name_;
+  ticket.roll_->old_end = place_.at;
+  ticket.roll_->log_id = log_id_;
+  ticket.roll_->old_index = index_.entries();
+  roll_wanted_.reset();
+  rolling_ = true;
   return ticket;
 }
 
 void Writer::complete_sync(const SyncTicket& ticket, const Status& result) {
-  if (ticket.life_ != life_) return;
-  if (!result) {
-    (void)poison(result.error());
+  const Roll* roll = ticket.roll_.get();
+  if (ticket.life_ != life_) {
+    if (roll != nullptr) roll->undo();
     return;
   }
+  if (roll != nullptr) rolling_ = false;
   // A failure meanwhile closed the segment, but what this sync covered is on the disk all the same.
   // One from before the roll tells nothing new: the roll synced all of that segment.
-  if (ticket.segment_ != synced_.segment || ticket.bytes_ <= synced_.byte) return;
-  synced_.byte = ticket.bytes_;
-  synced_end_ = ticket.end_;
+  const bool synced = result || (roll != nullptr && roll->old_synced);
+  if (synced && ticket.segment_ == synced_.segment && ticket.bytes_ > synced_.byte) {
+    synced_.byte = ticket.bytes_;
+    synced_end_ = ticket.end_;
+  }
+  if (!result) {
+    const bool unchanged = synced && !roll->named && result.error().code == ErrorCode::no_space;
+    if (!unchanged) (void)poison(result.error());
+  } else if (roll != nullptr) {
+    sealed_.push_back({name_, WallTime{record_time_}});
+    adopt(*roll);
+  }
 }
 
 Status Writer::sync() {
@@ -404,6 +456,11 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   ++life_;
   file_.reset();
   prepared_ = {};
+  preparing_ = rolling_ = deletion_out_ = false;
+  preparations_failed_ = 0;
+  roll_wanted_.reset();
+  deleting_.reset();
+  housekeeping_ = Housekeeping::here;
   const auto state = recover(*files_, folder_, synced_);
   if (!state) return poison(state.error());
   if (state->end.next_offset != synced_end_) {
@@ -421,44 +478,59 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   return {};
 }
 
-Result<std::size_t> Writer::retain(std::uint64_t bytes_max) {
-  const std::uint64_t kept_max = std::max<std::uint64_t>(bytes_max / options_.segment_size, 1) - 1;
+std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallTime oldest) {
+  if (deletion_out_ || rolling_) return std::nullopt;
+  // A deletion may take long, and the next segment's file would have to wait behind it; unless it needs the space.
+  const bool file_comes_first = housekeeping_ == Housekeeping::elsewhere && !options_.recycle && !failure_;
+  if (file_comes_first && !prepared_.file && !preparation_failed_) return std::nullopt;
+  if (!deleting_) {
+    const std::uint64_t kept_max = std::max<std::uint64_t>(bytes_max / options_.segment_size, 1) - 1;
+    if (sealed_.empty() || (sealed_.size() <= kept_max && sealed_.front().newest >= oldest)) return std::nullopt;
+    deleting_ = sealed_.front().name;
+    sealed_.erase(sealed_.begin());
+  }
+  deletion_out_ = true;
+  DeleteTicket ticket;
+  ticket.files_ = files_;
+  ticket.folder_ = folder_;
+  ticket.name_ = *deleting_;
+  ticket.segment_size_ = options_.segment_size;
+  ticket.life_ = life_;
+  if (options_.recycle && !prepared_.file && !preparing_) {
+    preparing_ = true;
+    ticket.recycled_name_ = prepared_name();
+  }
+  return ticket;
+}
+
+Status Writer::complete_deletion(const DeleteTicket& ticket, const Status& result) {
+  if (ticket.life_ != life_) {
+    if (ticket.recycled_) (void)files_->unlink(path(ticket.recycled_name_));
+    return {};
+  }
+  deletion_out_ = false;
+  if (!ticket.recycled_name_.empty()) preparing_ = false;
+  if (result) deleting_.reset();
+  if (ticket.recycled_) prepared_ = {ticket.recycled_, options_.segment_size};
+  return result;
+}
+
+Result<std::size_t> Writer::delete_all(std::uint64_t bytes_max, WallTime oldest) {
   std::size_t deleted = 0;
-  for (; sealed_.size() > kept_max; ++deleted) MILLRACE_TRY(delete_oldest());
+  while (auto ticket = take_deletion(bytes_max, oldest)) {
+    const Status done = ticket->run();
+    MILLRACE_TRY(complete_deletion(*ticket, done));
+    ++deleted;
+  }
   return deleted;
+}
+
+Result<std::size_t> Writer::retain(std::uint64_t bytes_max) {
+  return delete_all(bytes_max, long_ago);
 }
 
 Result<std::size_t> Writer::retain_since(WallTime oldest) {
-  std::size_t deleted = 0;
-  for (; !sealed_.empty() && sealed_.front().newest < oldest; ++deleted) MILLRACE_TRY(delete_oldest());
-  return deleted;
-}
-
-Status Writer::delete_oldest() {
-  const SegmentName name = sealed_.front().name;
-  const std::string file_path = path(to_file_name(name));
-  (void)files_->unlink(path(to_index_name(name)));
-  if (!recycle(file_path)) MILLRACE_TRY(files_->unlink(file_path));
-  // One after the other also after a crash: a hole in the chain means that a segment was lost.
-  MILLRACE_TRY(files_->sync_folder(folder_));
-  sealed_.erase(sealed_.begin());
-  return {};
-}
-
-// True: the file is the prepared one now.
-bool Writer::recycle(const std::string& file_path) {
-  if (!options_.recycle || prepared_.file) return false;
-  auto file = files_->open(file_path, OpenMode::read_write);
-  if (!file) return false;
-  const auto size = (*file)->size();
-  if (!size || *size != options_.segment_size) return false;
-  // Readers hold a shared lock; one that comes later finds the exclusive one, or another header.
-  const auto locked = (*file)->try_lock(LockMode::exclusive);
-  // What was given back when it was sealed is reserved again.
-  if (!locked || !*locked || !(*file)->allocate(options_.segment_size)) return false;
-  if (!files_->rename(file_path, path(prepared_name))) return false;
-  prepared_ = {std::move(*file), options_.segment_size};
-  return true;
+  return delete_all(std::numeric_limits<std::uint64_t>::max(), oldest);
 }
 
 }  // namespace millrace::wal

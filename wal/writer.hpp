@@ -1,8 +1,8 @@
 // Writes one topic's log. The only writer of its folder: a second one is refused (in_use).
 //
-// One thread at a time calls a Writer; only SyncTicket::run may run on another thread meanwhile, one ticket at a time.
+// One thread at a time calls a Writer; only the run() of its tickets may run on other threads meanwhile.
 // A failed write or sync poisons it: every later call answers the same error, offsets do not move, until
-// reopen_after_failure().
+// reopen_after_failure(). Preparing and deleting segments is housekeeping: where it fails, it is tried again.
 #pragma once
 
 #include <chrono>
@@ -17,6 +17,7 @@
 #include "bus/base/limits.hpp"
 #include "wal/index.hpp"
 #include "wal/recovery.hpp"
+#include "wal/tickets.hpp"
 
 namespace millrace::wal {
 
@@ -48,20 +49,11 @@ struct Recorded {
   WallTime record_time;
 };
 
-// What one sync will make durable. Copyable; keeps its file open.
-class SyncTicket {
- public:
-  // The blocking middle; touches nothing of the Writer. May run on any thread.
-  [[nodiscard]] Status run() const;
-  [[nodiscard]] Offset end() const { return end_; }  // first offset that this sync does not cover
-
- private:
-  friend class Writer;
-  std::shared_ptr<File> file_;
-  SegmentNumber segment_;
-  std::uint64_t bytes_ = 0;
-  Offset end_;
-  std::uint64_t life_ = 0;
+// Where a Writer does what may stand still in the kernel without a publisher's fault: going on to the next segment,
+// preparing and deleting segments.
+enum class Housekeeping {
+  here,       // in the call that needs it
+  elsewhere,  // in tickets that the caller takes, runs on another thread and completes
 };
 
 class Writer {
@@ -89,7 +81,8 @@ class Writer {
   // Not granted before it is synced.
   [[nodiscard]] Status append_publisher(const PublisherEntry& entry, WallTime now);
   // One batch. `frames` was copied and verified by the caller and holds `count` frames from `first` on, one sequence
-  // each; first is the publisher's last recorded + 1 (else sequence_error). no_space: nothing changed, try again.
+  // each; first is the publisher's last recorded + 1 (else sequence_error). no_space, and not_ready where housekeeping
+  // is elsewhere and the next segment is not begun yet: nothing changed, try again.
   [[nodiscard]] Result<Recorded> append(PublisherId publisher, Epoch epoch, Sequence first, std::uint32_t count,
                                         Bytes frames, WallTime now);
   // The publisher's events from..to (included) will never be in the log.
@@ -98,24 +91,44 @@ class Writer {
 
   // Whether to sync now. Call it every step: the linger begins at the first call that finds something unsynced.
   [[nodiscard]] bool sync_due(MonotonicTime now, bool somebody_waits);
+  // Where housekeeping is elsewhere and the segment is full, the ticket goes on to the next one, too.
   [[nodiscard]] SyncTicket begin_sync();
-  // Gives back how `ticket.run()` ended. A ticket from before a reopen is ignored.
+  // False: it is from before a reopen, and tells nothing.
+  [[nodiscard]] bool counts(const SyncTicket& ticket) const { return ticket.life_ == life_; }
+  // Gives back how `ticket.run()` ended. Of a ticket from before a reopen only what it made is removed.
   void complete_sync(const SyncTicket& ticket, const Status& result);
   [[nodiscard]] Status sync();  // begin, run and complete in one
 
-  // Call when idle: writes a little of the next segment. True: there is more to do. no_space is no failure.
+  void set_housekeeping(Housekeeping where) { housekeeping_ = where; }
+  // An append answered not_ready: the next segment is being begun, or waits for its file.
+  [[nodiscard]] bool roll_waits() const { return rolling_ || roll_wanted_; }
+  [[nodiscard]] bool rolling() const { return rolling_; }  // its ticket is out
+  [[nodiscard]] bool roll_waits_for_file() const { return roll_wanted_ && !prepared_.file; }
+
+  // The next step towards the next segment's file; `zeros`: also the long part, which makes later writes faster, but
+  // costs a sync of 4 MiB a step. nullopt: there is none to do, or one or a roll is under way.
+  [[nodiscard]] std::optional<PrepareTicket> take_preparation(bool zeros);
+  // The failure, if it was this life's. The third in a row that is not no_space poisons if a roll waits.
+  [[nodiscard]] Status complete_preparation(const PrepareTicket& ticket, const Status& result);
+  // The oldest sealed segment, if what is left is more than `bytes_max`, or if all its events were recorded before
+  // `oldest`. (Of what an earlier run wrote only when the next segment began is known, which is later.) The log begins
+  // behind it at once. nullopt: there is none to delete, or one or a roll is under way. One that failed comes again.
+  [[nodiscard]] std::optional<DeleteTicket> take_deletion(std::uint64_t bytes_max, WallTime oldest);
+  [[nodiscard]] Status complete_deletion(const DeleteTicket& ticket, const Status& result);
+
+  // The same in one call each, here. Call when idle: writes a little of the next segment. True: there is more to do.
   [[nodiscard]] Result<bool> prepare_next_segment();
-  // Goes on from synced_end() in a new segment; the caller appends again what was not synced.
-  [[nodiscard]] Status reopen_after_failure(WallTime now, Rewrite rewrite);
-  // Deletes the oldest sealed segments until what stays is at most `bytes_max`. The number deleted.
+  // Deletes until there is no more to delete. The number deleted.
   [[nodiscard]] Result<std::size_t> retain(std::uint64_t bytes_max);
-  // Deletes the oldest sealed segments as long as all their events were recorded before `oldest`. Of what an earlier
-  // run wrote only when the next segment began is known, which is later. The number deleted.
   [[nodiscard]] Result<std::size_t> retain_since(WallTime oldest);
+
+  // Goes on from synced_end() in a new segment; the caller appends again what was not synced. Housekeeping is here
+  // until it is set again, tickets from before count no more.
+  [[nodiscard]] Status reopen_after_failure(WallTime now, Rewrite rewrite);
 
  private:
   struct Prepared {
-    std::shared_ptr<File> file;
+    std::shared_ptr<LogFile> file;
     std::uint64_t written = 0;  // of the blocks that are to be written before
   };
 
@@ -128,18 +141,21 @@ class Writer {
       : files_(&files), folder_(std::move(folder)), options_(options) {}
 
   [[nodiscard]] Status start(const LogState& state, Run run, WallTime now);
-  [[nodiscard]] Status begin_segment(WallTime now, const SegmentHeader& previous);
   [[nodiscard]] Status make_prepared();
   [[nodiscard]] Status write_again(const LogState& state);
+  [[nodiscard]] Roll begin_roll(WallTime now, const SegmentHeader& previous);
+  void adopt(const Roll& roll);
   [[nodiscard]] Status clear_void_files();
   void rebuild_indexes(const std::vector<Link>& chain);
-  [[nodiscard]] bool recycle(const std::string& file_path);
-  [[nodiscard]] Status delete_oldest();
+  [[nodiscard]] PrepareTicket preparation() const;
+  [[nodiscard]] Result<std::size_t> delete_all(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status roll(WallTime now);
   [[nodiscard]] Status write(BatchHeader header, Bytes body, WallTime now);
   [[nodiscard]] Status make_room(std::uint64_t bytes, WallTime now);
   tl::unexpected<Error> poison(const Error& error);
   [[nodiscard]] std::string path(const std::string& name) const { return join(folder_, name); }
+  // Another one in each life: a late ticket of the life before has its own.
+  [[nodiscard]] std::string prepared_name() const;
 
   FileSystem* files_;
   std::string folder_;
@@ -154,7 +170,7 @@ class Writer {
 
   SegmentName name_;  // the open segment
   SegmentNumber number_max_;
-  std::shared_ptr<File> file_;
+  std::shared_ptr<LogFile> file_;
   Place place_;
   IndexBuilder index_;
   Offset next_offset_;
@@ -165,7 +181,16 @@ class Writer {
   std::optional<MonotonicTime> unsynced_since_;
   std::uint64_t life_ = 0;  // up by one at each reopen
   std::optional<Error> failure_;
+
+  Housekeeping housekeeping_ = Housekeeping::here;
   Prepared prepared_;
+  bool preparing_ = false;           // a ticket is out that may make the prepared file
+  bool preparation_failed_ = false;  // the last one
+  int preparations_failed_ = 0;      // in a row, for another reason than space
+  std::optional<WallTime> roll_wanted_;
+  bool rolling_ = false;                 // its ticket is out
+  std::optional<SegmentName> deleting_;  // not in sealed_ any more
+  bool deletion_out_ = false;
 };
 
 }  // namespace millrace::wal

@@ -41,6 +41,8 @@ std::string_view to_string(ErrorCode code) {
       return "fenced";
     case ErrorCode::internal:
       return "internal";
+    case ErrorCode::not_ready:
+      return "not_ready";
   }
   return "unknown";
 }

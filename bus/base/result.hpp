@@ -26,6 +26,7 @@ enum class ErrorCode {
   exhausted,         // a configured limit (publishers, readers, sessions) is reached
   fenced,            // another process has taken over what this one held
   internal,          // a bug
+  not_ready,         // not now, and nothing changed: try again; never leaves a process
 };
 
 [[nodiscard]] std::string_view to_string(ErrorCode code);

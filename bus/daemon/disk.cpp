@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
+#include "bus/base/log.hpp"
+
 namespace millrace::daemon {
 namespace {
 
 using namespace std::chrono_literals;
 
 constexpr auto report_interval = 10ms;
-constexpr auto retain_interval = 1s;
 constexpr std::uint64_t full_enough = 16 * 1024;  // bytes recorded in one round
 
 // Never polls: its agent sleeps in the queue.
@@ -34,19 +35,23 @@ Disk::Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::uniqu
       reports_(recorders_.size()),
       recording_(*this),
       syncing_(*this),
+      housekeeping_(*this),
       recorder_thread_("recorder", recording_, with_bell(std::move(idle), bell_.get()), cpu, clock),
-      sync_thread_("sync", syncing_, std::make_unique<NoIdle>(), cpu, clock) {
+      sync_thread_("sync", syncing_, std::make_unique<NoIdle>(), cpu, clock),
+      housekeeping_thread_("housekeeping", housekeeping_, std::make_unique<NoIdle>(), cpu, clock) {
   for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
 }
 
 void Disk::start() {
   sync_thread_.start();
+  housekeeping_thread_.start();
   recorder_thread_.start();
 }
 
 void Disk::stop() {
-  recorder_thread_.stop();  // drains first: finish() still needs the sync thread
+  recorder_thread_.stop();  // drains first: finish() still needs the others
   sync_thread_.stop();
+  housekeeping_thread_.stop();
 }
 
 std::optional<Admitted> Disk::take_admitted() {
@@ -65,10 +70,15 @@ RecorderReport Disk::report(std::size_t topic) const {
 }
 
 std::optional<MonotonicTime> Disk::in_io_since() const {
-  const std::int64_t recording = recording_since_.load(std::memory_order_relaxed);
-  const std::int64_t syncing = syncing_since_.load(std::memory_order_relaxed);
-  if (recording == 0 && syncing == 0) return std::nullopt;
-  return MonotonicTime{recording == 0 ? syncing : syncing == 0 ? recording : std::min(recording, syncing)};
+  std::int64_t since = 0;
+  const auto add = [&since](const std::atomic<std::int64_t>& began) {
+    const std::int64_t ns = began.load(std::memory_order_relaxed);
+    if (ns != 0 && (since == 0 || ns < since)) since = ns;
+  };
+  add(recording_since_);
+  add(syncing_since_);
+  if (house_awaited_.load(std::memory_order_relaxed)) add(keeping_house_since_);
+  return since == 0 ? std::nullopt : std::optional(MonotonicTime{since});
 }
 
 std::uint64_t Disk::record(MonotonicTime now) {
@@ -80,6 +90,7 @@ std::uint64_t Disk::record(MonotonicTime now) {
     ++work;
   }
   recording_since_.store(now.ns, std::memory_order_relaxed);
+  for (Chore chore; done_.try_dequeue(chore); ++work) take_back(chore, now);
   std::uint64_t bytes = 0;
   for (TopicRecorder* recorder : recorders_) {
     const std::uint64_t before = recorder->counters().bytes;
@@ -92,20 +103,14 @@ std::uint64_t Disk::record(MonotonicTime now) {
   work += admit();
   work += reopen();
   for (std::size_t i = 0; i < recorders_.size(); ++i) {
-    const bool awaited = recorders_[i]->awaited();
+    const bool awaited = recorders_[i]->awaited() || recorders_[i]->roll_waits();
     if (auto ticket = recorders_[i]->take_sync(now)) to_sync_.enqueue({i, std::move(ticket), {}, awaited});
   }
   if (now - reported_ >= report_interval) {
     reported_ = now;
     for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
   }
-  if (now - retained_ >= retain_interval) {
-    retained_ = now;
-    for (TopicRecorder* recorder : recorders_) recorder->retain(wall);
-  }
-  if (work == 0) {
-    for (TopicRecorder* recorder : recorders_) work += recorder->prepare();
-  }
+  hand_out_chore(now, wall, work == 0 && !finishing_);
   recording_since_.store(0, std::memory_order_relaxed);
   return work;
 }
@@ -120,6 +125,43 @@ std::uint64_t Disk::sync(MonotonicTime) {
   synced_.enqueue(std::move(sync));
   if (awaited) (void)::eventfd_write(bell_.get(), 1);
   return 1;
+}
+
+std::uint64_t Disk::keep_house() {
+  Chore chore;
+  if (!to_do_.wait_dequeue_timed(chore, 10ms)) return 0;
+  keeping_house_since_.store(clock_.monotonic().ns, std::memory_order_relaxed);
+  chore.status = std::visit([](auto& ticket) { return ticket.run(); }, *chore.chore);
+  keeping_house_since_.store(0, std::memory_order_relaxed);
+  done_.enqueue(std::move(chore));
+  return 1;
+}
+
+// Topics take turns, but one whose publishers would wait goes first.
+void Disk::hand_out_chore(MonotonicTime now, WallTime wall, bool idle) {
+  const bool awaited =
+      std::any_of(recorders_.begin(), recorders_.end(), [](const auto* r) { return r->roll_waits_for_file(); });
+  house_awaited_.store(awaited, std::memory_order_relaxed);
+  for (std::size_t i = 0; i < 2 * recorders_.size() && !chore_out_; ++i) {
+    const bool first = i < recorders_.size();
+    const std::size_t topic = chores_next_++ % recorders_.size();
+    if (recorders_[topic]->roll_waits_for_file() != first || (finishing_ && !first)) continue;
+    auto chore = recorders_[topic]->take_housekeeping(now, wall, idle);
+    if (!chore) continue;
+    chore_out_ = true;
+    to_do_.enqueue({topic, std::move(chore), {}});
+  }
+}
+
+void Disk::take_back(const Chore& done, MonotonicTime now) {
+  TopicRecorder& recorder = *recorders_[done.topic];
+  chore_out_ = false;
+  const std::string before = recorder.housekeeping_failure();
+  recorder.complete_housekeeping(*done.chore, done.status, now);
+  const std::string& failure = recorder.housekeeping_failure();
+  if (failure != before && !failure.empty()) {
+    log().warn("topic {}: the log's housekeeping failed and is tried again: {}", recorder.topic(), failure);
+  }
 }
 
 std::uint64_t Disk::admit() {
@@ -141,6 +183,7 @@ std::uint64_t Disk::admit() {
       }
       auto admission =
           recorder.admit(waiting.request.stream, waiting.request.name, waiting.request.incarnation, clock_.wall());
+      if (!admission && admission.error().code == ErrorCode::not_ready) return false;
       ++work;
       if (!admission) {
         admitted_.enqueue({waiting.request.token, fail(admission.error())});
@@ -169,9 +212,10 @@ std::uint64_t Disk::reopen() {
 void Disk::finish() {
   const auto pending = [this] {
     return std::any_of(recorders_.begin(), recorders_.end(), [](const TopicRecorder* recorder) {
-      return recorder->state() != TopicRecorder::State::failed && recorder->unsynced();
+      return recorder->state() != TopicRecorder::State::failed && (recorder->unsynced() || recorder->roll_waits());
     });
   };
+  finishing_ = true;
   BackOffIdle idle;
   const MonotonicTime give_up = clock_.monotonic() + 30s;
   for (;;) {
@@ -190,8 +234,8 @@ void Disk::finish() {
 
 void Disk::publish_report(std::size_t topic) {
   const TopicRecorder& recorder = *recorders_[topic];
-  RecorderReport report{recorder.state(), recorder.failure(), recorder.stopped(), recorder.counters(),
-                        recorder.first_offset()};
+  RecorderReport report{recorder.state(),   recorder.failure(),  recorder.housekeeping_failure(),
+                        recorder.stopped(), recorder.counters(), recorder.first_offset()};
   const std::lock_guard lock(reports_mutex_);
   reports_[topic] = std::move(report);
 }

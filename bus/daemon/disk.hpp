@@ -1,5 +1,7 @@
-// The threads that touch files: one records all topics of a volume, one runs their syncs. They may stand still in the
-// kernel for as long as a bad disk likes; nobody else waits for them.
+// The threads that touch files: one records all topics of a volume, one runs their syncs and their rolls to the next
+// segment, one keeps house: it prepares segments and deletes old ones. They may stand still in the kernel for as long
+// as a bad disk likes; nobody else waits for them. Recording waits for neither of the others, but for the topic that
+// rolls.
 #pragma once
 
 #include <concurrentqueue/blockingconcurrentqueue.h>
@@ -44,6 +46,7 @@ struct Reopen {
 struct RecorderReport {
   TopicRecorder::State state = TopicRecorder::State::ok;
   std::string failure;
+  std::string housekeeping_failure;  // of the last piece of it; the topic goes on
   std::vector<std::string> stopped;  // a stream each: why its publisher is not recorded, empty if it is
   TopicRecorder::Counters counters;
   Offset first_offset;  // the oldest event there is
@@ -57,7 +60,7 @@ class Disk {
   ~Disk() { stop(); }
 
   void start();
-  // Records and syncs what is committed, then ends both threads. Publishers should have stopped.
+  // Records and syncs what is committed, then ends the threads. Publishers should have stopped.
   void stop();
 
   // The control thread.
@@ -68,7 +71,8 @@ class Disk {
   // An eventfd: writing to it wakes the recorder.
   [[nodiscard]] int bell_fd() const { return bell_.get(); }
   [[nodiscard]] RecorderReport report(std::size_t topic) const;
-  // When the I/O under way began; nullopt if none is. Judges the disk, never the thread.
+  // When the I/O under way that publishers depend on began; nullopt if none is. Judges the disk, never the thread.
+  // Housekeeping counts only while a full segment waits for its successor's file: nobody feels it before.
   [[nodiscard]] std::optional<MonotonicTime> in_io_since() const;
 
  private:
@@ -77,6 +81,11 @@ class Disk {
     std::optional<wal::SyncTicket> ticket;
     Status status;
     bool awaited = false;  // by somebody: the recorder is woken
+  };
+  struct Chore {
+    std::size_t topic = 0;
+    std::optional<TopicRecorder::Chore> chore;
+    Status status;
   };
   struct Waiting {
     AdmitRequest request;
@@ -101,8 +110,20 @@ class Disk {
     Disk& disk_;
   };
 
+  class Housekeeping final : public Agent {
+   public:
+    explicit Housekeeping(Disk& disk) : disk_(disk) {}
+    std::uint64_t do_work(MonotonicTime) override { return disk_.keep_house(); }
+
+   private:
+    Disk& disk_;
+  };
+
   std::uint64_t record(MonotonicTime now);
   std::uint64_t sync(MonotonicTime now);
+  std::uint64_t keep_house();
+  void hand_out_chore(MonotonicTime now, WallTime wall, bool idle);
+  void take_back(const Chore& done, MonotonicTime now);
   void finish();
   std::uint64_t admit();
   std::uint64_t reopen();
@@ -117,17 +138,25 @@ class Disk {
   moodycamel::ConcurrentQueue<Admitted> admitted_;
   moodycamel::BlockingConcurrentQueue<Sync> to_sync_;
   moodycamel::ConcurrentQueue<Sync> synced_;
+  moodycamel::BlockingConcurrentQueue<Chore> to_do_;
+  moodycamel::ConcurrentQueue<Chore> done_;
+  bool chore_out_ = false;       // one at a time, so that one that is needed waits for no more than one
+  std::size_t chores_next_ = 0;  // the topic whose turn it is
+  bool finishing_ = false;
   std::vector<Waiting> waiting_;
   std::atomic<std::int64_t> recording_since_{0};
   std::atomic<std::int64_t> syncing_since_{0};
+  std::atomic<std::int64_t> keeping_house_since_{0};
+  std::atomic<bool> house_awaited_{false};
   mutable std::mutex reports_mutex_;
   std::vector<RecorderReport> reports_;
   MonotonicTime reported_;
-  MonotonicTime retained_;
   Recording recording_;
   Syncing syncing_;
+  Housekeeping housekeeping_;
   AgentRunner recorder_thread_;
   AgentRunner sync_thread_;
+  AgentRunner housekeeping_thread_;
 };
 
 }  // namespace millrace::daemon

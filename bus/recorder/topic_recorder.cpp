@@ -2,12 +2,23 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "bus/base/assert.hpp"
 #include "bus/recorder/frame_run.hpp"
 
 namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Until housekeeping that failed is tried again; shorter where publishers wait for it.
+constexpr auto pause = 1s;
+constexpr auto urgent_pause = 10ms;
+constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+
+}  // namespace
 
 TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies)
     : topic_(std::move(topic)),
@@ -43,7 +54,7 @@ void TopicRecorder::announce() {
 }
 
 std::uint64_t TopicRecorder::do_work(WallTime now) {
-  if (state_ == State::failed) return 0;
+  if (state_ == State::failed || writer_.rolling()) return 0;
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
   if (count > 0) futex_announce(memory_.marks->topic.recorded_news);
@@ -129,6 +140,7 @@ void TopicRecorder::stop(Stream& stream, const FrameRun& run, Sequence last) {
 }
 
 void TopicRecorder::fail_with(const Error& error) {
+  if (error.code == ErrorCode::not_ready) return;  // what was not recorded waits in its page
   failure_ = error.message;
   if (error.code == ErrorCode::no_space) {
     state_ = State::no_space;
@@ -162,7 +174,7 @@ std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync 
   if (sync_under_way_ || state_ == State::failed) return std::nullopt;
   // A grant waits for the disk whatever the policy is: nobody may publish under it before.
   const bool at_once = when == Sync::now || admissions_ != admissions_synced_;
-  if (!(at_once ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
+  if (!(at_once && unsynced()) && !writer_.sync_due(now, awaited())) return std::nullopt;
   sync_under_way_ = true;
   admissions_syncing_ = admissions_;
   for (Stream& stream : streams_) stream.syncing_page = stream.reader.page();
@@ -171,6 +183,7 @@ std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync 
 }
 
 void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
+  if (!writer_.counts(ticket)) return;
   sync_under_way_ = false;
   writer_.complete_sync(ticket, status);
   if (!status) return fail_with(writer_.failure().value_or(status.error()));
@@ -261,21 +274,44 @@ Status TopicRecorder::reopen(WallTime now) {
   return {};
 }
 
-bool TopicRecorder::prepare() {
-  const auto more = writer_.prepare_next_segment();
-  if (more) return *more;
-  if (more.error().code != ErrorCode::no_space) fail_with(more.error());
-  return false;
+std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTime now, WallTime wall, bool idle) {
+  if (chore_out_ || state_ == State::failed) return std::nullopt;
+  writer_.set_housekeeping(wal::Housekeeping::elsewhere);
+  const bool urgent = writer_.roll_waits_for_file();
+  // One that fails keeps the other from nothing.
+  const bool may_prepare = !preparation_failed_ || now - *preparation_failed_ >= (urgent ? urgent_pause : pause);
+  const bool may_delete = !deletion_failed_ || now - *deletion_failed_ >= pause;
+  const auto take = [&]() -> std::optional<Chore> {
+    if (urgent && may_prepare && state_ != State::no_space) return writer_.take_preparation(false);
+    const std::uint64_t bytes = policies_.retention_bytes > 0 ? policies_.retention_bytes : no_limit;
+    const std::int64_t age = policies_.retention_age.count() > 0 ? policies_.retention_age.count() : wall.ns;
+    if (may_delete) {
+      if (auto deletion = writer_.take_deletion(bytes, WallTime{wall.ns - age})) return deletion;
+    }
+    if (may_prepare) return writer_.take_preparation(idle);
+    return std::nullopt;
+  };
+  auto chore = take();
+  chore_out_ = chore.has_value();
+  return chore;
 }
 
-void TopicRecorder::retain(WallTime now) {
-  if (policies_.retention_bytes > 0) {
-    if (const auto deleted = writer_.retain(policies_.retention_bytes); !deleted) return fail_with(deleted.error());
-  }
-  if (policies_.retention_age.count() > 0) {
-    const auto deleted = writer_.retain_since(WallTime{now.ns - policies_.retention_age.count()});
-    if (!deleted) fail_with(deleted.error());
-  }
+void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now) {
+  chore_out_ = false;
+  const auto* preparation = std::get_if<wal::PrepareTicket>(&chore);
+  const Status done = preparation != nullptr ? writer_.complete_preparation(*preparation, status)
+                                             : writer_.complete_deletion(std::get<wal::DeleteTicket>(chore), status);
+  if (state_ == State::failed) return;
+  std::optional<MonotonicTime>& failed = preparation != nullptr ? preparation_failed_ : deletion_failed_;
+  failed.reset();
+  if (!preparation_failed_ && !deletion_failed_) housekeeping_failure_.clear();
+  if (done) return;
+  ++counters_.housekeeping_failures;
+  failed = now;
+  housekeeping_failure_ = done.error().message;
+  const bool no_space = done.error().code == ErrorCode::no_space && writer_.roll_waits_for_file();
+  if (no_space) fail_with(done.error());
+  if (writer_.failure()) fail_with(*writer_.failure());
 }
 
 bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {

@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "bus/base/clock.hpp"
@@ -45,6 +46,7 @@ class TopicRecorder {
     std::uint64_t not_recorded = 0;     // events that live_only gave up
     std::uint64_t sequence_errors = 0;  // publishers stopped for a sequence that does not follow
     std::uint64_t malformed = 0;        // publishers stopped for bytes that are no frames
+    std::uint64_t housekeeping_failures = 0;
   };
   // Everything outlives the recorder. `pages`: one a stream, whose ring it records.
   struct Memory {
@@ -70,6 +72,7 @@ class TopicRecorder {
   // Records what there is, at most a page a stream. Returns the number of events.
   std::uint64_t do_work(WallTime now);
 
+  using Chore = std::variant<wal::PrepareTicket, wal::DeleteTicket>;
   enum class Sync {
     when_due,  // by policy, or because somebody waits
     now,       // whatever is unsynced
@@ -89,10 +92,17 @@ class TopicRecorder {
   // block.
   [[nodiscard]] Status reopen(WallTime now);
 
-  // For idle moments: writes a little of the next segment, so that rolling to it costs nothing. True: there is more.
-  [[nodiscard]] bool prepare();
-  // Deletes the oldest segments beyond the policy's bytes, and those whose newest event is older than its age.
-  void retain(WallTime now);
+  // The next piece of housekeeping: a step towards the next segment's file, or the deletion of one beyond the policy's
+  // bytes or age. Its run() may block and belongs on a thread of its own; complete_housekeeping() takes it back here.
+  // `idle`: also what nobody needs soon. nullopt: there is none, one is under way, or one failed a moment ago.
+  // A failure never closes the topic by itself: it is told and tried again. What waits for it is back pressure.
+  [[nodiscard]] std::optional<Chore> take_housekeeping(MonotonicTime now, WallTime wall, bool idle);
+  void complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now);
+  // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
+  [[nodiscard]] bool roll_waits() const { return state_ == State::ok && writer_.roll_waits(); }
+  [[nodiscard]] bool roll_waits_for_file() const { return state_ != State::failed && writer_.roll_waits_for_file(); }
+  // Why a piece of housekeeping failed; empty once it is done.
+  [[nodiscard]] const std::string& housekeeping_failure() const { return housekeeping_failure_; }
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
   [[nodiscard]] bool drained(std::size_t stream, PageNumber before) const;
@@ -154,6 +164,10 @@ class TopicRecorder {
   State state_ = State::ok;
   std::string failure_;
   Counters counters_;
+  std::string housekeeping_failure_;
+  std::optional<MonotonicTime> preparation_failed_;  // when
+  std::optional<MonotonicTime> deletion_failed_;
+  bool chore_out_ = false;
   bool sync_under_way_ = false;
   std::uint64_t admissions_ = 0;
   std::uint64_t admissions_syncing_ = 0;

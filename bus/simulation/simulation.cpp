@@ -166,13 +166,13 @@ void Simulation::grant() {
 }
 
 void Simulation::prepare() {
-  if (recording()) (void)bus_->recorder().prepare();
+  if (recording()) (void)bus_->keep_house();
 }
 
 void Simulation::retain() {
   if (!recording()) return;
   const Offset before = bus_->recorder().first_offset();
-  bus_->recorder().retain(clock_.wall());
+  (void)bus_->keep_house();
   const Offset first = bus_->recorder().first_offset();
   if (first != before) say("the log begins at " + std::to_string(first.value()));
   if (first < before) model_->fail("the log's first offset went back");

@@ -201,6 +201,15 @@ void MemoryBus::step() {
   grant();
 }
 
+bool MemoryBus::keep_house() {
+  const MonotonicTime now = clock_.monotonic();
+  auto chore = core_->recorder->take_housekeeping(now, clock_.wall(), true);
+  if (!chore) return false;
+  const Status status = std::visit([](auto& ticket) { return ticket.run(); }, *chore);
+  core_->recorder->complete_housekeeping(*chore, status, now);
+  return true;
+}
+
 void MemoryBus::settle() {
   const ring::Watermarks& marks = *reinterpret_cast<const ring::Watermarks*>(core_->marks.data());
   for (;;) {

@@ -30,7 +30,7 @@ struct MemoryBusOptions {
   std::uint32_t grant_ahead = 4;
   ring::StallPolicy policy = ring::StallPolicy::block;
   wal::WriterOptions log{};
-  std::uint64_t retention_bytes = 0;                   // 0: no limit; for those who call recorder().retain()
+  std::uint64_t retention_bytes = 0;                   // 0: no limit
   std::chrono::nanoseconds retention_age{0};           // 0: no limit
   wal::FileSystem* files = &wal::posix_file_system();  // that the folder lies on; outlives the bus
 };
@@ -49,6 +49,8 @@ class MemoryBus {
 
   // One round of the core: grants, recording and, if it is due, a sync.
   void step();
+  // One piece of the log's housekeeping; false if there was none.
+  bool keep_house();
   // Rounds until there is nothing to do and everything is synced.
   void settle();
   // The publisher's process is dead: its page is closed and drained, its name and ring are free again.
