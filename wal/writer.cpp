@@ -274,6 +274,7 @@ Status Writer::roll(WallTime now) {
   const SyncTicket ticket = begin_sync();
   const Status rolled = ticket.run();
   complete_sync(ticket, rolled);
+  if (failure_) return fail(*failure_);
   return rolled;
 }
 
