@@ -380,7 +380,7 @@ SyncTicket Writer::begin_sync() {
 }
 
 void Writer::complete_sync(const SyncTicket& ticket, const Status& result) {
-  if (ticket.life_ != life_) return;
+  if (is_stale(ticket)) return;
   if (!result) {
     (void)poison(result.error());
     return;
@@ -412,6 +412,7 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
                                            std::to_string(synced_end_.value()) + "; check the disk"});
   }
   const RecoveryReport first_report = recovered_;
+  if (rewrite == Rewrite::same) record_time_ = state->record_time;
   if (const auto started = start(*state, rewrite == Rewrite::same ? run_ : run_.next(), now); !started) {
     failure_ = started.error();
     return started;

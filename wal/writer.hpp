@@ -38,7 +38,7 @@ struct WriterOptions {
 
 // How what a failure left unsynced will be appended again.
 enum class Rewrite {
-  same,  // every event at the offset that it had
+  same,  // every event at the offset, and with the time, that it had: the first one's is `now`
   anew,  // otherwise: offsets are given out again, in a new run
 };
 
@@ -101,6 +101,7 @@ class Writer {
   [[nodiscard]] SyncTicket begin_sync();
   // Gives back how `ticket.run()` ended. A ticket from before a reopen is ignored.
   void complete_sync(const SyncTicket& ticket, const Status& result);
+  [[nodiscard]] bool is_stale(const SyncTicket& ticket) const { return ticket.life_ != life_; }
   [[nodiscard]] Status sync();  // begin, run and complete in one
 
   // Call when idle: writes a little of the next segment. True: there is more to do. no_space is no failure.
