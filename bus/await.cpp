@@ -38,9 +38,12 @@ std::optional<bool> declared_lost(const ring::Watermarks& marks, const PublishPo
 AckStatus Publisher::look_at_log(Sequence sequence, bool synced) const {
   const ring::TopicMarks& topic = attachment_->marks->topic;
   if (sequence <= (synced ? synced_sequence() : recorded_sequence())) {
-    if (topic.losses.load(std::memory_order_acquire) == 0) return AckStatus::acknowledged;
-    const auto lost = declared_lost(*attachment_->marks, position_of(sequence));
-    if (lost) return *lost ? AckStatus::not_recorded : AckStatus::acknowledged;
+    // What was declared lost before this core began, or admitted the publisher, stands in the log alone.
+    if (sequence > attachment_->last_sequence) {
+      if (topic.losses.load(std::memory_order_acquire) == 0) return AckStatus::acknowledged;
+      const auto lost = declared_lost(*attachment_->marks, position_of(sequence));
+      if (lost) return *lost ? AckStatus::not_recorded : AckStatus::acknowledged;
+    }
     const auto found = wal::locate(*attachment_->files, attachment_->log_folder, id(), epoch(), sequence);
     if (!found) return AckStatus::timed_out;
     return found->kind == wal::Located::Kind::gap ? AckStatus::not_recorded : AckStatus::acknowledged;

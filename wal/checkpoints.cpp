@@ -83,6 +83,7 @@ Result<Checkpoints> Checkpoints::open(FileSystem& files, const std::string& fold
   }
   checkpoints.number_ = newest.number;
   checkpoints.records_ = std::move(newest.records);
+  MILLRACE_TRY(checkpoints.settle());
   return checkpoints;
 }
 
@@ -116,7 +117,6 @@ Status Checkpoints::store(const std::vector<ConsumerRecord>& records) {
   if (number_ == 0) {
     MILLRACE_TRY(create(records));
   } else {
-    MILLRACE_TRY(settle());
     const std::size_t older = 1 - newest_;
     MILLRACE_TRY(write_all(*file_, encode(records, number_ + 1), {}, older * consumers_copy_bytes));
     MILLRACE_TRY(file_->sync());
@@ -143,10 +143,9 @@ Status Checkpoints::create(const std::vector<ConsumerRecord>& records) {
   return {};
 }
 
-// Once after open: what was read may stand in the page cache alone, if the sync of the process before failed or never
-// came. The other copy must not be written before this one, and the file's name, are on the disk.
+// What was read may stand in the page cache alone, if the sync of the process before failed or never came: nobody may
+// be told of it, nor may the other copy be written, before it and the file's name are on the disk.
 Status Checkpoints::settle() {
-  if (file_) return {};
   auto file = files_->open(join(folder_, file_name), OpenMode::read_write);
   if (!file) return fail(file.error());
   MILLRACE_TRY(write_all(**file, encode(records_, number_), {}, newest_ * consumers_copy_bytes));

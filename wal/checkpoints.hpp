@@ -27,8 +27,8 @@ struct ConsumerRecord {
 // One thread and one process at a time. `files` outlives it.
 class Checkpoints {
  public:
-  // Reads; makes no file before the first store. Errors: corrupt (both copies are bad), unsupported (another version),
-  // invalid_argument (the table of another log), io_failed.
+  // Reads, and makes what it read durable; makes no file before the first store. Errors: corrupt (both copies are bad),
+  // unsupported (another version), invalid_argument (the table of another log), io_failed.
   [[nodiscard]] static Result<Checkpoints> open(FileSystem& files, const std::string& folder, LogId log_id);
 
   [[nodiscard]] const std::vector<ConsumerRecord>& records() const { return records_; }
@@ -55,7 +55,7 @@ class Checkpoints {
   std::uint64_t number_ = 0;  // of records_; 0: there is no file yet
   std::size_t newest_ = 0;    // the copy that holds records_
   bool one_copy_bad_ = false;
-  std::unique_ptr<File> file_;  // for writing; opened by the first store
+  std::unique_ptr<File> file_;  // for writing, once there is one
 };
 
 // Whether a durable consumer may have this name.

@@ -424,7 +424,7 @@ SyncTicket Writer::begin_sync() {
 
 void Writer::complete_sync(const SyncTicket& ticket, const Status& result) {
   const Roll* roll = ticket.roll_.get();
-  if (ticket.life_ != life_) {
+  if (is_stale(ticket)) {
     if (roll != nullptr) roll->undo();
     return;
   }
@@ -470,6 +470,7 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
                                            std::to_string(synced_end_.value()) + "; check the disk"});
   }
   const RecoveryReport first_report = recovered_;
+  if (rewrite == Rewrite::same) record_time_ = state->record_time;
   if (const auto started = start(*state, rewrite == Rewrite::same ? run_ : run_.next(), now); !started) {
     failure_ = started.error();
     return started;

@@ -39,7 +39,7 @@ struct WriterOptions {
 
 // How what a failure left unsynced will be appended again.
 enum class Rewrite {
-  same,  // every event at the offset that it had
+  same,  // every event at the offset, and with the time, that it had: the first one's is `now`
   anew,  // otherwise: offsets are given out again, in a new run
 };
 
@@ -93,10 +93,9 @@ class Writer {
   [[nodiscard]] bool sync_due(MonotonicTime now, bool somebody_waits);
   // Where housekeeping is elsewhere and the segment is full, the ticket goes on to the next one, too.
   [[nodiscard]] SyncTicket begin_sync();
-  // False: it is from before a reopen, and tells nothing.
-  [[nodiscard]] bool counts(const SyncTicket& ticket) const { return ticket.life_ == life_; }
   // Gives back how `ticket.run()` ended. Of a ticket from before a reopen only what it made is removed.
   void complete_sync(const SyncTicket& ticket, const Status& result);
+  [[nodiscard]] bool is_stale(const SyncTicket& ticket) const { return ticket.life_ != life_; }
   [[nodiscard]] Status sync();  // begin, run and complete in one
 
   void set_housekeeping(Housekeeping where) { housekeeping_ = where; }

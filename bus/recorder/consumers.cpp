@@ -15,7 +15,7 @@ tl::unexpected<Error> unknown(const std::string& name) {
 Consumers::Consumers(std::vector<wal::ConsumerRecord> records, ring::Watermarks& marks) : marks_(marks) {
   for (std::size_t i = 0; i < records.size() && i < limits::durable_consumers; ++i) {
     const Offset acked = records[i].acked;
-    consumers_[i] = {std::move(records[i]), acked, 0, nullptr, 0};
+    consumers_[i] = {std::move(records[i]), acked, true, 0, nullptr, 0};
     show(i);
   }
 }
@@ -32,6 +32,7 @@ void Consumers::show(std::size_t slot) {
   const Consumer& consumer = consumers_.at(slot);
   ring::ConsumerMark& mark = marks_.consumers[slot];
   mark.generation.store(consumer.record.generation, std::memory_order_release);
+  if (!consumer.stored) return;
   mark.acked.store(consumer.shown.value(), std::memory_order_release);
   mark.key.store(key_of(consumer.record.name).value(), std::memory_order_release);
 }
@@ -144,9 +145,10 @@ void Consumers::complete_store(const Status& status) {
   stored_changes_ = storing_changes_;
   for (const auto& [slot, acked] : storing_acked_) {
     const auto it = consumers_.find(slot);
-    if (it == consumers_.end() || it->second.shown == acked) continue;
+    if (it == consumers_.end()) continue;
     it->second.shown = acked;
-    marks_.consumers[slot].acked.store(acked.value(), std::memory_order_release);
+    it->second.stored = true;
+    show(slot);
   }
   futex_announce(marks_.topic.consumed_news);
 }

@@ -73,6 +73,7 @@ class Consumers {
   struct Consumer {
     wal::ConsumerRecord record;  // as it is to be stored
     Offset shown;                // as stored
+    bool stored = false;         // ever: nobody is told of one that a crash would undo
     Owner owner = 0;
     const ring::SubscriberPage* page = nullptr;
     pid_t pid = 0;

@@ -77,6 +77,8 @@ TEST_F(ConsumersTest, AnAcknowledgementIsShownOnceItIsStoredAndNeverBeyondWhatIs
 TEST_F(ConsumersTest, OneProcessAtATimeHasAName) {
   open();
   ASSERT_TRUE(claim(1, page_));
+  EXPECT_EQ(marks_->find_consumer(key_of("risk")), nullptr) << "nobody is told of a name that a crash would undo";
+  ASSERT_TRUE(store());
   EXPECT_EQ(claim(2, other_).error().code, ErrorCode::in_use);
   page_.state.acked = 30;
   const auto taken = claim(2, other_, true);
@@ -142,8 +144,9 @@ TEST_F(ConsumersTest, WhateverWasShownIsThereAfterACrashAnywhere) {
     disk_.fail_at(random() % 60, ErrorCode::io_failed, true);  // here the power goes
     std::uint64_t acked = 0;
     while (store()) page_.state.acked = acked += random() % 10;
-    const std::uint64_t was_shown = shown();
     const bool ever_stored = consumers_->stored(1);
+    EXPECT_EQ(marks_->find_consumer(key_of("risk")) != nullptr, ever_stored) << seed;
+    const std::uint64_t was_shown = ever_stored ? shown() : 0;
     disk_.heal();
     disk_.crash(seed);
     const auto after = wal::Checkpoints::open(disk_, "/log", log_id_);

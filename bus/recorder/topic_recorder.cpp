@@ -56,7 +56,7 @@ void TopicRecorder::announce() {
 std::uint64_t TopicRecorder::do_work(WallTime now) {
   if (state_ == State::failed || writer_.rolling()) return 0;
   std::uint64_t count = 0;
-  for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
+  for (std::size_t i = 0; i < streams_.size() && state_ != State::failed; ++i) count += record(i, now);
   if (count > 0) futex_announce(memory_.marks->topic.recorded_news);
   return count;
 }
@@ -183,7 +183,8 @@ std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync 
 }
 
 void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
-  if (!writer_.counts(ticket)) return;
+  // The topic was reopened meanwhile: another may be under way.
+  if (writer_.is_stale(ticket)) return writer_.complete_sync(ticket, status);
   sync_under_way_ = false;
   writer_.complete_sync(ticket, status);
   if (!status) return fail_with(writer_.failure().value_or(status.error()));
@@ -234,7 +235,8 @@ Status TopicRecorder::reopen(WallTime now) {
   for (const Stream& stream : streams_) places.emplace_back(stream.reader.page(), stream.reader.consumed());
   const auto batches = unsynced_batches();
   for (std::size_t i = 0; i < streams_.size(); ++i) go_back(streams_[i], places[i].first, places[i].second);
-  if (const Status status = writer_.reopen_after_failure(now, batches ? wal::Rewrite::same : wal::Rewrite::anew);
+  const WallTime began = batches && !batches->empty() ? batches->front().entry.record_time : now;
+  if (const Status status = writer_.reopen_after_failure(began, batches ? wal::Rewrite::same : wal::Rewrite::anew);
       !status) {
     failure_ = status.error().message;
     return status;
@@ -251,6 +253,10 @@ Status TopicRecorder::reopen(WallTime now) {
       stream.stopped.clear();
       go_back(stream, stream.synced_page, 0);
     }
+    for (ring::StreamMarks& marks : memory_.marks->streams) {
+      const PublisherId publisher(marks.publisher.load(std::memory_order_relaxed));
+      marks.recorded_sequence.store(last_[publisher].value(), std::memory_order_release);
+    }
     order_.forget();
     begin_run();
   }
@@ -259,12 +265,12 @@ Status TopicRecorder::reopen(WallTime now) {
     Sequence& last = last_[entry.publisher];
     if (entry.first_sequence > last.next()) {  // a gap that was declared, but not synced
       const Sequence lost(entry.first_sequence.value() - 1);
-      if (const Status gap = writer_.append_gap(entry.publisher, last.next(), lost, 0, now); !gap) {
+      if (const Status gap = writer_.append_gap(entry.publisher, last.next(), lost, 0, entry.record_time); !gap) {
         return fail_with(gap.error()), gap;
       }
     }
-    const auto recorded =
-        writer_.append(entry.publisher, entry.epoch, entry.first_sequence, entry.count, batch.frames, now);
+    const auto recorded = writer_.append(entry.publisher, entry.epoch, entry.first_sequence, entry.count, batch.frames,
+                                         entry.record_time);
     if (!recorded) return fail_with(recorded.error()), fail(recorded.error());
     MILLRACE_ASSERT(recorded->first_offset == entry.first_offset, "an event that is written again keeps its offset");
     last = entry.first_sequence + (entry.count - 1);

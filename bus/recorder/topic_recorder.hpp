@@ -84,12 +84,13 @@ class TopicRecorder {
   [[nodiscard]] bool awaited() const;
   // Something is recorded that is not known to be synced.
   [[nodiscard]] bool unsynced() const;
+  // One from before a reopen is ignored.
   void complete_sync(const wal::SyncTicket& ticket, const Status& status);
 
   // After a failure: goes on in a new segment behind the last synced event. What was recorded behind it is written
-  // again from the pages, which are still held: in the same order, so that every event keeps its offset. Only where
-  // pages are gone (live_only) are offsets given out again, in a new run of the log, and the lost events declared. May
-  // block.
+  // again from the pages, which are still held: in the same order, so that every event keeps its offset and its time.
+  // Only where pages are gone (live_only) are offsets given out again, in a new run of the log, and the lost events
+  // declared. May block.
   [[nodiscard]] Status reopen(WallTime now);
 
   // The next piece of housekeeping: a step towards the next segment's file, or the deletion of one beyond the policy's

@@ -21,6 +21,7 @@ struct Simulation::Process {
   std::uint64_t asked = 0;
   bool admitted = false;      // by core `asked`
   std::uint64_t ring_of = 0;  // the core whose ring it writes
+  Sequence first{};           // its first event's
   Sequence next{};            // its next event's
   bool in_batch = false;
   std::vector<std::pair<Sequence, std::uint64_t>> batch{};  // with digests
@@ -32,7 +33,11 @@ struct Simulation::Reader {
   std::shared_ptr<SubscriberLink> link = std::make_shared<SubscriberLink>();
   std::shared_ptr<SubscriberAttachment> attachment{};  // the newest given
   std::uint64_t core = 0;                              // whose
-  std::unique_ptr<Subscriber> subscriber{};
+  std::unique_ptr<Subscriber> subscriber{};            // a durable consumer's: once its name is stored
+  std::string consumer{};                              // the name of a durable one
+  std::shared_ptr<SubscriberAttachment> claim{};       // of the newest core, until that has stored it
+  std::uint64_t change = 0;                            // that must be stored
+  bool fenced = false;
 };
 
 }  // namespace millrace::simulation

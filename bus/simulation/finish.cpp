@@ -11,6 +11,7 @@ constexpr int rounds_max = 3000;
 void Simulation::finish() {
   say("the end: all is healed and drained");
   heal_disk();
+  if (bus_->has_core() && !recording() && chance(50)) reopen();
   start_core();
   check();
   if (!model_->failed()) drain_processes();
@@ -26,7 +27,7 @@ void Simulation::finish() {
     }
   }
   totals_.recorded = model_->events_in_log();
-  totals_.gaps = gaps_salvaged_ + bus_->recorder().counters().not_recorded;
+  totals_.gaps = counted_gaps_ + bus_->recorder().counters().not_recorded - counted_not_recorded_;
   if (model_->failed()) return;
   // All was synced: the host's death can take nothing.
   const Offset end = bus_->recorder().log().next_offset();
@@ -63,12 +64,23 @@ void Simulation::drain_processes() {
     const std::uint64_t recorded = bus_->marks().topic.recorded_end.load();
     record();
     idle = idle && bus_->marks().topic.recorded_end.load() == recorded;
-    if (!ticket_ && recording()) ticket_ = bus_->recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now);
-    run_sync();
-    complete_sync();
+    if (const auto ticket = bus_->recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now)) {
+      syncs_.push_back({*ticket, std::nullopt});
+    }
+    while (!syncs_.empty()) {
+      run_sync();
+      complete_sync();
+    }
     grant();
+    take_store();
+    run_store();
+    complete_store();
+    admit_consumers();
+    acknowledge();
     check();
-    for (const auto& reader : readers_) poll(*reader, 10'000);
+    for (const auto& reader : readers_) {
+      if (reader->subscriber) poll(*reader, 10'000);
+    }
     if (model_->failed()) return;
     for (const auto& process : processes_) {
       if (!process->publisher || !process->admitted || process->asked != core_) continue;
@@ -92,7 +104,15 @@ void Simulation::drain_readers() {
       if (round == rounds_max) return model_->fail("the readers do not drain");
       more = false;
       attach_readers();
+      admit_consumers();
+      take_store();
+      run_store();
+      complete_store();
       for (std::size_t i = readers_.size(); i-- > 0;) {
+        if (!readers_[i]->subscriber) {
+          more = true;
+          continue;
+        }
         const std::uint64_t before = readers_[i]->sight.count;
         poll(*readers_[i], 10'000);
         more = more || readers_[i]->sight.count != before || readers_[i]->core != core_ ||

@@ -36,7 +36,7 @@ void Model::granted(const std::string& name, Incarnation incarnation, PublisherI
   }
 }
 
-const Model::Committed* Model::find(PublisherId id, Epoch epoch, Sequence sequence) const {
+Model::Committed* Model::find(PublisherId id, Epoch epoch, Sequence sequence) {
   const auto publisher = publishers_.find(id);
   if (publisher == publishers_.end()) return nullptr;
   const auto events = publisher->second.events.find(sequence);
@@ -125,7 +125,10 @@ void Model::host_died() {
     publisher.recorded.clear();
     publisher.synced.clear();
     for (auto& [sequence, events] : publisher.events) {
-      for (Committed& event : events) event.kept = event.told_recorded = event.told_synced;
+      for (Committed& event : events) {
+        event.kept = event.told_recorded = event.told_synced;
+        event.acked_recorded = event.acked_synced;
+      }
     }
   }
 }
@@ -138,6 +141,7 @@ void Model::claim(Offset offset, const Place& place, const char* who) {
   const Committed* event = find(place.publisher, place.epoch, place.sequence);
   if (event == nullptr) return fail(what + ", which nobody published");
   if (event->digest != place.digest) return fail(what + " with another payload");
+  if (event->never) return fail(what + ", of which was said that it never would");
   for (const Committed& other : publisher->second.events.find(place.sequence)->second) {
     if (&other != event && (other.told_recorded || other.told_synced)) {
       return fail(what + ", but epoch " + number(other.epoch) + " was told that its event is there");
@@ -175,6 +179,14 @@ void Model::seen(Sight& sight, const Event& event) {
     }
   }
   Sequence& last = sight.last[place.publisher];
+  if (sight.level == Level::live) {
+    // A new epoch goes on behind what is recorded: what was shown beyond has been taken back.
+    auto& shown = sight.shown[place.publisher];
+    if (place.sequence <= last && shown.lower_bound(place.sequence) == shown.end()) {
+      last = Sequence(place.sequence.value() - 1);
+    }
+    shown[place.sequence] = place.epoch;
+  }
   const auto gap = sight.gap.find(place.publisher);
   const bool jumps = last != Sequence() && place.sequence > last.next();
   if (last != Sequence() && place.sequence <= last) {
@@ -192,10 +204,35 @@ void Model::seen(Sight& sight, const Event& event) {
 }
 
 void Model::told(Sight& sight, const Gap& gap) {
+  if (gap.reason == Gap::Reason::retracted) return take_back(sight, gap);
+  if (gap.reason == Gap::Reason::rolled_back) return roll_back(sight, gap);
   const Gap::Reason expected = sight.level == Level::live ? Gap::Reason::lapped : Gap::Reason::not_recorded;
   if (gap.reason != expected) fail("a gap has the reason " + std::string(to_string(gap.reason)));
   if (gap.to < gap.from) fail("a gap ends before it begins");
   if (!sight.gap.emplace(gap.publisher, gap).second) fail("two gaps were told with no event between them");
+  if (gap.reason == Gap::Reason::not_recorded) never(gap.publisher, gap.from, gap.to);
+}
+
+void Model::take_back(Sight& sight, const Gap& gap) {
+  if (sight.level != Level::live) return fail("a follower is told that something is retracted");
+  if (gap.to < gap.from || gap.to > sight.last[gap.publisher]) return fail("what was not shown is retracted");
+  auto& shown = sight.shown[gap.publisher];
+  const auto begin = shown.lower_bound(gap.from);
+  const auto end = shown.upper_bound(gap.to);
+  for (auto at = begin; at != end; ++at) never({gap.publisher, at->second, at->first}, "retracted");
+  shown.erase(begin, end);
+}
+
+void Model::roll_back(Sight& sight, const Gap& gap) {
+  if (sight.level != Level::recorded) return fail("only what was recorded can be rolled back");
+  const bool known =
+      std::any_of(runs_.begin(), runs_.end(), [&](const auto& run) { return run.second == gap.void_from; });
+  if (!known || gap.void_from >= *sight.next) {
+    return fail("offset " + number(*sight.next) + " is rolled back to " + number(gap.void_from));
+  }
+  sight.next = gap.void_from;
+  sight.last.clear();
+  sight.gap.clear();
 }
 
 void Model::starts_at(WallTime time, Offset offset, Offset first, Offset end) {
@@ -233,11 +270,14 @@ void Model::audit_batch(const wal::BatchView& batch, std::map<PublisherId, Seque
   if (batch.kind == wal::BatchKind::gap) {
     if (policy_ != ring::StallPolicy::live_only) fail("the log declares a gap, which only live_only may have");
     follows(batch.gap().from);
+    never(batch.publisher, batch.gap().from, batch.gap().to);
     last[batch.publisher] = batch.gap().to;
   }
   wal::EventCursor events(batch);
   while (const auto event = events.next()) {
     follows(event->frame.sequence());
+    auto& first = publishers_[batch.publisher].first_in_log;
+    if (!first) first = event->frame.sequence();
     last[batch.publisher] = event->frame.sequence();
     claim(event->offset,
           {batch.publisher, batch.epoch, event->frame.sequence(), digest_of(event->frame.payload()), batch.record_time},
@@ -254,6 +294,7 @@ std::uint64_t Model::audit(wal::FileSystem& files, const std::string& folder, Of
   const Offset first = reader->first_offset();
   const bool whole = first == Offset();
   Offset next = first;
+  for (auto& [id, publisher] : publishers_) publisher.first_in_log.reset();
   while (!failed()) {
     const auto batch = reader->next();
     if (!batch) return fail("the log: " + batch.error().message), 0;
@@ -278,18 +319,29 @@ std::uint64_t Model::audit(wal::FileSystem& files, const std::string& folder, Of
     }
     publishers_[entry.id].in_log = entry.last_sequence;
   }
-  for (auto& [id, publisher] : publishers_) {
+  if (!failed()) audit_told();
+  return gaps;
+}
+
+void Model::audit_told() {
+  for (const auto& [id, publisher] : publishers_) {
     for (const auto& [sequence, events] : publisher.events) {
       for (const Committed& event : events) {
-        if (!event.told_recorded && !event.told_synced) continue;
-        if (sequence <= publisher.in_log) continue;  // then it is there, or deleted, or a gap: see claim()
-        return fail(publisher.name + ": sequence " + number(sequence) + " was reported " +
-                    (event.told_synced ? "synced" : "recorded") + ", but the log ends at " + number(publisher.in_log)),
-               gaps;
+        const std::string what = publisher.name + " epoch " + number(event.epoch) + ": sequence " + number(sequence);
+        // If the log comes so far it is there, or deleted, or a gap: see claim().
+        if ((event.told_recorded || event.told_synced) && sequence > publisher.in_log) {
+          return fail(what + " was reported " + (event.told_synced ? "synced" : "recorded") + ", but the log ends at " +
+                      number(publisher.in_log));
+        }
+        if (!event.acked_recorded && !event.acked_synced) continue;
+        if (sequence < publisher.first_in_log.value_or(publisher.in_log.next())) continue;  // deleted
+        const auto where = offsets_.find({id, sequence});
+        if (where == offsets_.end() || places_.at(where->second).epoch != event.epoch) {
+          return fail(what + " was acknowledged and is not in the log");
+        }
       }
     }
   }
-  return gaps;
 }
 
 void Model::nothing_is_missing() {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bus/base/ack.hpp"
 #include "bus/event.hpp"
 #include "bus/ring/pages.hpp"
 #include "wal/reader.hpp"
@@ -20,9 +21,10 @@ namespace millrace::simulation {
 // What one subscription has seen. A durable consumer's or a resumed one's goes on where the one before stood.
 struct Sight {
   Level level = Level::recorded;
-  std::optional<Offset> next;              // levels recorded and synced: the offset it must see next
-  std::map<PublisherId, Sequence> last{};  // seen of each publisher
-  std::map<PublisherId, Gap> gap{};        // told, and not yet followed by the event behind it
+  std::optional<Offset> next;                                // levels recorded and synced: the offset it must see next
+  std::map<PublisherId, Sequence> last{};                    // seen of each publisher
+  std::map<PublisherId, Gap> gap{};                          // told, and not yet followed by the event behind it
+  std::map<PublisherId, std::map<Sequence, Epoch>> shown{};  // level live: and not taken back
   std::uint64_t count = 0;
 };
 
@@ -46,6 +48,21 @@ class Model {
   void topic_marks(Offset recorded_end, Offset synced_end);
   // Only what was synced must still be there.
   void host_died();
+  // A core whose disk had failed goes on, in the run that begins at `begin`. `held`: what was not synced is still in
+  // the pages.
+  void reopened(Run run, Offset begin, bool held);
+
+  // What a publisher is told of one event: that it is in the log (on the disk), or that it never will be.
+  void acknowledged(const PublishPosition& position, bool synced);
+  void never(const PublishPosition& position, const std::string& why);
+  void decided(const PublishPosition& position, const Outcome& outcome);
+  // A durable consumer, its name new or known, begins at `offset`.
+  void consumer_begins(const std::string& name, Offset offset, bool created);
+  void consumer_acked(const std::string& name, Offset end);
+  // What the watermarks show as durably acknowledged.
+  void consumer_mark(const std::string& name, Offset acked);
+  // The publisher is told that the consumer has dealt with its event.
+  void consumed(const PublishPosition& position, const std::string& name);
 
   void seen(Sight& sight, const Event& event);
   void told(Sight& sight, const Gap& gap);
@@ -75,8 +92,11 @@ class Model {
     Epoch epoch;
     std::uint64_t digest = 0;
     bool kept = false;
-    bool told_recorded = false;
+    bool told_recorded = false;  // by a watermark: there, or declared lost
     bool told_synced = false;
+    bool acked_recorded = false;  // by name: there
+    bool acked_synced = false;
+    bool never = false;  // by name: not there
   };
   struct Publisher {
     std::string name;
@@ -84,6 +104,11 @@ class Model {
     std::map<Sequence, std::vector<Committed>> events;  // several: an earlier incarnation's were lost
     std::map<Epoch, Sequence> recorded, synced;         // watermarks as each incarnation last saw them
     Sequence in_log;                                    // last recorded or declared a gap, as of the last audit
+    std::optional<Sequence> first_in_log;               // the oldest event there is, likewise
+  };
+  struct Consumer {
+    std::optional<Offset> shown;  // as durable
+    Offset acked;                 // by whoever had the name
   };
   struct Place {
     PublisherId publisher;
@@ -94,7 +119,11 @@ class Model {
   };
 
   void claim(Offset offset, const Place& place, const char* who);
-  [[nodiscard]] const Committed* find(PublisherId id, Epoch epoch, Sequence sequence) const;
+  [[nodiscard]] Committed* find(PublisherId id, Epoch epoch, Sequence sequence);
+  void never(PublisherId id, Sequence from, Sequence to);
+  void take_back(Sight& sight, const Gap& gap);
+  void roll_back(Sight& sight, const Gap& gap);
+  void audit_told();
   void audit_batch(const wal::BatchView& batch, std::map<PublisherId, Sequence>& last, bool whole);
 
   ring::StallPolicy policy_;
@@ -102,6 +131,7 @@ class Model {
   std::map<Offset, Place> places_;
   std::map<std::pair<PublisherId, Sequence>, Offset> offsets_;  // the inverse
   std::map<Run, Offset> runs_;                                  // where each began
+  std::map<std::string, Consumer> consumers_;
   Offset recorded_end_;
   Offset synced_end_;
   bool marks_known_ = false;  // of this core

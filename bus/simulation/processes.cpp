@@ -79,7 +79,7 @@ void Simulation::attach(Process& process) {
   process.admitted = true;
   // One whose name another had in between is fenced: under its new epoch nobody may ever see an event.
   if (process.publisher) return process.link->replace(std::move(*admitted));
-  process.next = attachment.last_sequence.next();
+  process.first = process.next = attachment.last_sequence.next();
   process.ring_of = core_;
   process.publisher = std::make_unique<Publisher>(Attached<PublisherAttachment>{process.link, std::move(*admitted)},
                                                   bus_->type(), clock_);
@@ -166,6 +166,7 @@ void Simulation::commit(Process& process, Sequence sequence, std::uint64_t diges
   if (kept) model_->offered_again(publisher.id(), publisher.epoch());
   model_->committed(publisher.id(), publisher.epoch(), sequence, digest, kept);
   ++totals_.committed;
+  positions_.push_back(publisher.position_of(sequence));
 }
 
 void Simulation::begin_batch() {

@@ -83,7 +83,7 @@ bool Simulation::open(Level level, const Start& start, std::optional<Offset> at)
 void Simulation::attach_readers() {
   if (!bus_->has_core()) return;
   for (const auto& reader : readers_) {
-    if (reader->core == core_) continue;
+    if (reader->core == core_ || !reader->consumer.empty()) continue;
     if (reader->link->state() == SubscriberLink::State::attached && chance(30)) {
       reader->link->disconnect();
       continue;
@@ -96,6 +96,7 @@ void Simulation::attach_readers() {
 
 void Simulation::poll() {
   for (std::size_t i = readers_.size(); i-- > 0;) {
+    if (!readers_[i]->subscriber) continue;
     if (chance(readers_[i]->pace)) poll(*readers_[i], 1 + pick(60));
     const Follower* follower = readers_[i]->subscriber->follower();
     if (follower != nullptr && follower->error()) drop(i);
@@ -133,8 +134,11 @@ void Simulation::drop_reader() {
 
 void Simulation::drop(std::size_t i) {
   Reader& reader = *readers_[i];
-  const Follower* follower = reader.subscriber->follower();
-  if (follower != nullptr) {
+  const Follower* follower = reader.subscriber ? reader.subscriber->follower() : nullptr;
+  if (!reader.consumer.empty()) {
+    say("consumer " + reader.consumer + " is dropped");
+    if (reader.claim && bus_->has_core()) bus_->detach_subscriber(*reader.claim);
+  } else if (follower != nullptr) {
     totals_.heals += follower->heals();
     tokens_.push_back({reader.sight.level, follower->position()});
     say("a follower is dropped at " + std::to_string(follower->position().offset.value()) + " of run " +
@@ -143,7 +147,7 @@ void Simulation::drop(std::size_t i) {
     say("a live reader is dropped");
   }
   reader.subscriber.reset();
-  bus_->detach_subscriber(*reader.attachment);
+  if (reader.attachment) bus_->detach_subscriber(*reader.attachment);
   readers_.erase(readers_.begin() + static_cast<std::ptrdiff_t>(i));
 }
 

@@ -57,8 +57,16 @@ const std::vector<Simulation::Step> Simulation::steps = {
     {6, "start reader", &Simulation::start_reader},
     {6, "attach readers", &Simulation::attach_readers},
     {20, "poll", &Simulation::poll},
+    {3, "await", &Simulation::await},
+    {3, "ask outcome", &Simulation::ask_outcome},
     {2, "drop reader", &Simulation::drop_reader},
     {5, "resume", &Simulation::resume},
+    {4, "start consumer", &Simulation::start_consumer},
+    {8, "admit consumers", &Simulation::admit_consumers},
+    {8, "acknowledge", &Simulation::acknowledge},
+    {5, "take store", &Simulation::take_store},
+    {6, "run store", &Simulation::run_store},
+    {6, "complete store", &Simulation::complete_store},
     {12, "record", &Simulation::record},
     {8, "take sync", &Simulation::take_sync},
     {8, "run sync", &Simulation::run_sync},
@@ -69,6 +77,7 @@ const std::vector<Simulation::Step> Simulation::steps = {
     {3, "retain", &Simulation::retain},
     {2, "kill core", &Simulation::kill_core},
     {8, "start core", &Simulation::start_core},
+    {6, "reopen", &Simulation::reopen},
     {1, "kill host", &Simulation::kill_host},
     {2, "break disk", &Simulation::break_disk},
     {4, "heal disk", &Simulation::heal_disk},
@@ -96,7 +105,7 @@ Simulation::Simulation(std::uint64_t seed, bool print) : random_(seed), print_(p
 Simulation::~Simulation() {
   readers_.clear();
   processes_.clear();
-  ticket_.reset();
+  syncs_.clear();
 }
 
 void Simulation::say(std::string what) {
@@ -107,8 +116,8 @@ void Simulation::say(std::string what) {
 std::string Simulation::run() {
   unsigned weights = 0;
   for (const Step& step : steps) weights += step.weight;
-  const std::uint64_t count = 150 + pick(350);
-  for (step_ = 1; step_ <= count && !model_->failed(); ++step_) {
+  count_ = 150 + pick(350);
+  for (step_ = 1; step_ <= count_ && !model_->failed(); ++step_) {
     std::uint64_t at = pick(weights);
     const Step* step = steps.data();
     while (at >= step->weight) at -= (step++)->weight;
@@ -132,23 +141,25 @@ void Simulation::record() {
 }
 
 void Simulation::take_sync() {
-  if (!recording() || ticket_) return;
-  ticket_ = bus_->recorder().take_sync(clock_.monotonic(),
-                                       chance(30) ? TopicRecorder::Sync::now : TopicRecorder::Sync::when_due);
-  if (ticket_) say("a sync up to " + std::to_string(ticket_->end().value()) + " begins");
+  if (!recording()) return;
+  const auto ticket = bus_->recorder().take_sync(clock_.monotonic(),
+                                                 chance(30) ? TopicRecorder::Sync::now : TopicRecorder::Sync::when_due);
+  if (!ticket) return;
+  say("a sync up to " + std::to_string(ticket->end().value()) + " begins");
+  syncs_.push_back({*ticket, std::nullopt});
 }
 
 void Simulation::run_sync() {
-  if (!ticket_ || synced_) return;
-  synced_ = ticket_->run();
-  say(*synced_ ? "the sync runs" : "the sync fails");
+  const auto sync = std::find_if(syncs_.begin(), syncs_.end(), [](const Syncing& s) { return !s.status; });
+  if (sync == syncs_.end()) return;
+  sync->status = sync->ticket.run();
+  say(*sync->status ? "the sync runs" : "the sync fails");
 }
 
 void Simulation::complete_sync() {
-  if (!synced_) return;
-  bus_->recorder().complete_sync(*ticket_, *synced_);
-  ticket_.reset();
-  synced_.reset();
+  if (syncs_.empty() || !syncs_.front().status) return;
+  bus_->recorder().complete_sync(syncs_.front().ticket, *syncs_.front().status);
+  syncs_.pop_front();
   say("the sync is complete, up to " + std::to_string(bus_->marks().topic.synced_end.load()));
 }
 
@@ -179,19 +190,18 @@ void Simulation::retain() {
 }
 
 void Simulation::kill_core() {
-  // A topic that failed is closed until its core is started again.
+  // A topic that failed is closed until it is reopened, or its core is started again.
   if (!bus_->has_core() || (recording() && chance(50))) return;
   say("the core dies");
   ++totals_.core_deaths;
-  ticket_.reset();
-  synced_.reset();
+  forget_work();
   dead_streams_.clear();
   bus_->kill_core();
 }
 
 void Simulation::start_core() {
   if (bus_->has_core()) {
-    if (recording()) return;
+    if (recording() || (step_ < count_ && chance(50))) return;
     kill_core();
   }
   const Status started = bus_->start_core();
@@ -209,10 +219,45 @@ void Simulation::start_core() {
   const wal::Writer& log = bus_->recorder().log();
   for (const auto& corruption : log.recovered().corruptions) model_->fail(corruption.message());
   model_->core_started(log.next_offset());
-  salvaged_end_ = log.next_offset();
-  say("core " + std::to_string(core_) + " stands at " + std::to_string(salvaged_end_.value()));
-  gaps_salvaged_ = 0;
-  with_whole_disk([&] { gaps_salvaged_ = model_->audit(files_, folder, log.next_offset(), log.run()); });
+  say("core " + std::to_string(core_) + " stands at " + std::to_string(log.next_offset().value()));
+  count_from_here();
+}
+
+void Simulation::count_from_here() {
+  const TopicRecorder& recorder = bus_->recorder();
+  const wal::Writer& log = bus_->recorder().log();
+  counted_end_ = Offset(bus_->marks().topic.recorded_end.load());
+  counted_events_ = recorder.counters().events;
+  counted_not_recorded_ = recorder.counters().not_recorded;
+  with_whole_disk([&] { counted_gaps_ = model_->audit(files_, folder, log.next_offset(), log.run()); });
+}
+
+void Simulation::reopen() {
+  if (!bus_->has_core() || recording()) return;
+  const wal::Writer& log = bus_->recorder().log();
+  const Run before(bus_->marks().topic.run.load());
+  const Status reopened = bus_->reopen();
+  const Run run(bus_->marks().topic.run.load());
+  if (run != before || reopened) {
+    say("the topic is reopened in run " + std::to_string(run.value()) + ", synced up to " +
+        std::to_string(log.synced_end().value()));
+    // The pages hold what is not synced, but for live_only's, and without syncing.
+    const bool held = options_.policy != ring::StallPolicy::live_only && options_.log.policy != wal::SyncPolicy::none;
+    model_->reopened(run, Offset(bus_->marks().topic.run_begin.load()), held);
+  }
+  if (!reopened) {
+    say("the topic stays closed: " + reopened.error().message);
+    if (!(fault_ && files_.failed())) model_->fail("a topic cannot be reopened: " + reopened.error().message);
+    return;
+  }
+  ++totals_.reopened;
+  count_from_here();
+}
+
+void Simulation::forget_work() {
+  syncs_.clear();
+  store_.reset();
+  stored_.reset();
 }
 
 void Simulation::kill_host() {
@@ -222,8 +267,7 @@ void Simulation::kill_host() {
   while (!readers_.empty()) drop(readers_.size() - 1);
   processes_.clear();
   dead_streams_.clear();
-  ticket_.reset();
-  synced_.reset();
+  forget_work();
   if (bus_->has_core()) bus_->kill_core();
   bus_.reset();
   heal_disk();
@@ -272,9 +316,9 @@ void Simulation::audit() {
   with_whole_disk([&] {
     const std::uint64_t gaps = model_->audit(files_, folder, log.next_offset(), log.run());
     const bool whole = options_.retention_bytes == 0 && options_.retention_age == 0ns;
-    if (whole && gaps != gaps_salvaged_ + recorder.counters().not_recorded) {
-      model_->fail("the log gives up " + std::to_string(gaps) + " events, counted were " +
-                   std::to_string(gaps_salvaged_ + recorder.counters().not_recorded));
+    const std::uint64_t counted = counted_gaps_ + recorder.counters().not_recorded - counted_not_recorded_;
+    if (whole && gaps != counted) {
+      model_->fail("the log gives up " + std::to_string(gaps) + " events, counted were " + std::to_string(counted));
     }
   });
 }
@@ -288,7 +332,13 @@ void Simulation::check() {
   const Offset recorded_end(marks.recorded_end.load());
   model_->topic_marks(recorded_end, Offset(marks.synced_end.load()));
   const TopicRecorder::Counters& counters = recorder.counters();
-  if (salvaged_end_ + counters.events != recorded_end) model_->fail("the recorder counts its events wrong");
+  if (counted_end_ + (counters.events - counted_events_) != recorded_end) {
+    model_->fail("the recorder counts its events wrong");
+  }
+  for (const Consumers::View& view : bus_->consumers().list()) {
+    const ring::ConsumerMark* mark = bus_->marks().find_consumer(key_of(view.record.name));
+    if (mark != nullptr) model_->consumer_mark(view.record.name, Offset(mark->acked.load()));
+  }
   for (const std::string& reason : recorder.stopped()) {
     if (!reason.empty()) model_->fail("an honest publisher was stopped: " + reason);
   }

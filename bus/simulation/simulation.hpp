@@ -4,11 +4,13 @@
 // Modelled: publishing processes that batch, wait, die with an open page or batch, and come back as new incarnations
 // or find their name taken; followers and live readers that are slow, die and resume by token; a core that dies between
 // any two steps and in the middle of any of its disk operations; a sync that begins, runs and ends at different times;
-// a host that dies with everybody; a disk that fails once or for ever. Not modelled: threads that race (see the tests
-// labelled so), hostile publishers, bytes that rot on the disk, the control socket.
+// a host that dies with everybody; a disk that fails once or for ever, and topics that are reopened; publishers that
+// ask what became of their events; durable consumers that acknowledge, hand over and are fenced. Not modelled: threads
+// that race (see the tests labelled so), hostile publishers, bytes that rot on the disk, the control socket.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -44,6 +46,11 @@ class Simulation {
     std::uint64_t resumes = 0;
     std::uint64_t rolled_back = 0;
     std::uint64_t gaps = 0;  // events that live_only gave up
+    std::uint64_t reopened = 0;
+    std::uint64_t acknowledged = 0;
+    std::uint64_t given_up = 0;  // told not_recorded, lost or retracted
+    std::uint64_t checkpoints = 0;
+    std::uint64_t fenced = 0;
   };
   [[nodiscard]] const Totals& totals() const { return totals_; }
 
@@ -70,12 +77,21 @@ class Simulation {
   void idle_process();
   void kill_process();
   void reap();
+  void await();
+  void ask_outcome();
   // Readers.
   void start_reader();
   void attach_readers();
   void poll();
   void drop_reader();
   void resume();
+  // Durable consumers.
+  void start_consumer();
+  void admit_consumers();
+  void acknowledge();
+  void take_store();
+  void run_store();
+  void complete_store();
   // The core.
   void record();
   void take_sync();
@@ -87,6 +103,7 @@ class Simulation {
   void retain();
   void kill_core();
   void start_core();
+  void reopen();
   // Everything else.
   void kill_host();
   void break_disk();
@@ -103,6 +120,10 @@ class Simulation {
   [[nodiscard]] bool open(Level level, const Start& start, std::optional<Offset> at);
   void poll(Reader& reader, std::size_t limit);
   void drop(std::size_t reader);
+  [[nodiscard]] bool claim(Reader& reader, bool take_over);
+  void begin(std::size_t consumer);
+  void forget_work();  // of the core, by its threads
+  void count_from_here();
   void resume(std::size_t token);
   void check();
   void finish();
@@ -127,14 +148,23 @@ class Simulation {
   std::unique_ptr<testing::MemoryBus> bus_;
   std::uint64_t core_ = 0;  // counts them: who is attached to an earlier one must attach again
   std::size_t runs_known_ = 0;
-  std::uint64_t gaps_salvaged_ = 0;  // events, by this core
-  Offset salvaged_end_;
+  // Where the recorder's counters stood at `counted_end_`: events, and those given up of the log's `counted_gaps_`.
+  Offset counted_end_;
+  std::uint64_t counted_events_ = 0;
+  std::uint64_t counted_gaps_ = 0;
+  std::uint64_t counted_not_recorded_ = 0;
   std::vector<std::unique_ptr<Process>> processes_;
   std::vector<std::size_t> dead_streams_;  // of processes whose death the core has not seen
   std::vector<std::unique_ptr<Reader>> readers_;
   std::vector<Token> tokens_;
-  std::optional<wal::SyncTicket> ticket_;
-  std::optional<Status> synced_;  // of ticket_, once it ran
+  struct Syncing {
+    wal::SyncTicket ticket;
+    std::optional<Status> status;  // once it ran
+  };
+  std::deque<Syncing> syncs_;  // several only where the topic was reopened meanwhile
+  std::optional<std::vector<wal::ConsumerRecord>> store_;
+  std::optional<Status> stored_;            // of store_, once it ran
+  std::vector<PublishPosition> positions_;  // of all that was committed
   struct Fault {
     std::uint64_t at;
     ErrorCode code;
@@ -143,6 +173,7 @@ class Simulation {
   std::optional<Fault> fault_;
   std::uint64_t number_ = 0;  // of events
   std::uint64_t step_ = 0;
+  std::uint64_t count_ = 0;  // of steps
   std::vector<std::string> trace_;
   Totals totals_;
 };

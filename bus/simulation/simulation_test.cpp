@@ -54,6 +54,11 @@ bool holds(std::uint64_t seed, bool print, Simulation::Totals& sum) {
   sum.resumes += totals.resumes;
   sum.rolled_back += totals.rolled_back;
   sum.gaps += totals.gaps;
+  sum.reopened += totals.reopened;
+  sum.acknowledged += totals.acknowledged;
+  sum.given_up += totals.given_up;
+  sum.checkpoints += totals.checkpoints;
+  sum.fenced += totals.fenced;
   if (violation.empty()) return true;
   std::string steps;
   const auto& trace = simulation.trace();
@@ -78,9 +83,11 @@ TEST(Simulation, EverySeedHoldsWhatIsPromised) {
   }
   std::printf(
       "seeds %lu, steps %lu, committed %lu, in the log %lu, seen %lu, given up %lu; died: cores %lu, hosts %lu; "
-      "disks that failed %lu, falls back to the log %lu, resumed %lu, rolled back %lu\n",
+      "disks that failed %lu, falls back to the log %lu, resumed %lu, rolled back %lu; reopened %lu, "
+      "acknowledged %lu, told lost %lu, checkpoints %lu, fenced %lu\n",
       seeds, sum.steps, sum.committed, sum.recorded, sum.seen, sum.gaps, sum.core_deaths, sum.host_deaths,
-      sum.disk_failures, sum.heals, sum.resumes, sum.rolled_back);
+      sum.disk_failures, sum.heals, sum.resumes, sum.rolled_back, sum.reopened, sum.acknowledged, sum.given_up,
+      sum.checkpoints, sum.fenced);
   if (failures > 0) return;
   // All of it happened, or the seeds prove nothing.
   EXPECT_GT(sum.gaps, 0u);
@@ -88,6 +95,11 @@ TEST(Simulation, EverySeedHoldsWhatIsPromised) {
   EXPECT_GT(sum.resumes, 0u);
   EXPECT_GT(sum.rolled_back, 0u);
   EXPECT_GT(sum.disk_failures, 0u);
+  EXPECT_GT(sum.reopened, 0u);
+  EXPECT_GT(sum.acknowledged, 0u);
+  EXPECT_GT(sum.given_up, 0u);
+  EXPECT_GT(sum.checkpoints, 0u);
+  EXPECT_GT(sum.fenced, 0u);
 }
 
 TEST(Simulation, ASeedReplaysExactly) {

@@ -12,6 +12,10 @@ std::span<std::byte> view(const Mapping& mapping) {
   return mapping.bytes();
 }
 
+Consumers::Owner owner_of(const SubscriberAttachment& attachment) {
+  return reinterpret_cast<Consumers::Owner>(attachment.page);
+}
+
 }  // namespace
 
 MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock, WithoutCore)
@@ -30,6 +34,8 @@ MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock)
 
 void MemoryBus::kill_core() {
   core_->recorder.reset();  // its log is closed, as the kernel would
+  core_->consumers.reset();
+  core_->checkpoints.reset();
   core_.reset();
   for (auto& owner : owners_) owner.reset();
 }
@@ -39,6 +45,8 @@ Status MemoryBus::start_core() {
   auto writer = wal::Writer::open(*options_.files, options_.folder, options_.log, clock_.wall());
   if (!writer) return fail(writer.error());
   runs_.emplace_back(writer->run(), writer->next_offset());
+  auto checkpoints = wal::Checkpoints::open(*options_.files, options_.folder, writer->log_id());
+  if (!checkpoints) return fail(checkpoints.error());
   if (!cores_.empty()) {
     for (const auto& pages : cores_.back()->pages) {
       MILLRACE_TRY(salvage(pages->ring(), *writer, options_.policy, clock_.wall()));
@@ -61,6 +69,8 @@ Status MemoryBus::start_core() {
                             reinterpret_cast<ring::Watermarks*>(core->marks.data())},
       TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none, options_.retention_bytes,
                               options_.retention_age});
+  core->consumers.emplace(checkpoints->records(), *reinterpret_cast<ring::Watermarks*>(core->marks.data()));
+  core->checkpoints.emplace(std::move(*checkpoints));
   cores_.push_back(core);
   core_ = core;
   last_names_.assign(options_.streams, {});
@@ -144,6 +154,15 @@ Result<std::shared_ptr<PublisherAttachment>> MemoryBus::admitted(std::size_t str
                           options_.files});
 }
 
+Status MemoryBus::reopen() {
+  if (core_->recorder->state() == TopicRecorder::State::failed) {
+    for (auto& owner : owners_) {
+      if (owner && !owner->assigned) owner->admission.reset();
+    }
+  }
+  return core_->recorder->reopen(clock_.wall());
+}
+
 void MemoryBus::release(std::size_t stream) {
   if (owners_[stream]->assigned) core_->pages[stream]->close();
   owners_[stream].reset();
@@ -173,11 +192,29 @@ void MemoryBus::detach_subscriber(const SubscriberAttachment& attachment) {
         core->subscriber_pages.begin(), core->subscriber_pages.end(),
         [&](const Mapping& m) { return reinterpret_cast<const ring::SubscriberPage*>(m.data()) == attachment.page; });
     if (found == core->subscriber_pages.end()) continue;
+    if (core == core_) core->consumers->release(owner_of(attachment));
     const Mapping kept = std::move(*found);  // the lease words are let go of before their memory goes
     core->subscriber_pages.erase(found);
     if (core == core_) set_leases();
     return;
   }
+}
+
+Result<std::uint64_t> MemoryBus::hold(SubscriberAttachment& attachment, const std::string& consumer, bool take_over,
+                                      Offset start) {
+  Consumers::Claim claim;
+  claim.name = consumer;
+  claim.owner = owner_of(attachment);
+  claim.page = attachment.page;
+  claim.take_over = take_over;
+  claim.start = start;
+  claim.run = attachment.run;
+  const auto claimed = core_->consumers->claim(claim, clock_.wall());
+  if (!claimed) return fail(claimed.error());
+  attachment.consumer = ConsumerHold{&attachment.marks->consumers[claimed->slot],
+                                     claimed->generation,
+                                     {attachment.log_id, claimed->run, claimed->checkpoint}};
+  return core_->consumers->changes();
 }
 
 Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap) {

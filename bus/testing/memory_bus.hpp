@@ -14,6 +14,7 @@
 
 #include "bus/attachment.hpp"
 #include "bus/publisher.hpp"
+#include "bus/recorder/consumers.hpp"
 #include "bus/recorder/topic_recorder.hpp"
 #include "bus/subscriber.hpp"
 #include "schemas/registry.hpp"
@@ -79,11 +80,20 @@ class MemoryBus {
   // Null while what lies in the stream is still recorded, or the epoch is on its way to the disk. Errors: the topic's
   // failure, what the log says; the stream is free again then.
   [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> admitted(std::size_t stream);
+  // The topic goes on after a failure. Who asked for a stream is admitted anew: what it was to be admitted with is
+  // lost.
+  [[nodiscard]] Status reopen();
   // Who has the stream, or asked for it, is dead: its page is closed.
   void release(std::size_t stream);
   [[nodiscard]] std::shared_ptr<SubscriberAttachment> attach_subscriber();
   // The subscriber is gone, and so are its leases. One of an earlier core is fine.
   void detach_subscriber(const SubscriberAttachment& attachment);
+  // Claims a durable consumer's name for the subscriber, who may begin once the change is stored: consumers().stored().
+  // A new name begins at `start`. Errors: those of Consumers::claim().
+  [[nodiscard]] Result<std::uint64_t> hold(SubscriberAttachment& attachment, const std::string& consumer,
+                                           bool take_over, Offset start);
+  [[nodiscard]] Consumers& consumers() { return *core_->consumers; }
+  [[nodiscard]] wal::Checkpoints& checkpoints() { return *core_->checkpoints; }  // what consumers() has to store
   [[nodiscard]] const ring::Watermarks& marks() const {
     return *reinterpret_cast<const ring::Watermarks*>(core_->marks.data());
   }
@@ -99,6 +109,8 @@ class MemoryBus {
     std::vector<std::unique_ptr<ring::Pages>> pages;
     std::unique_ptr<TopicRecorder> recorder;
     std::list<Mapping> subscriber_pages;
+    std::optional<wal::Checkpoints> checkpoints;
+    std::optional<Consumers> consumers;
   };
   struct Owner {
     std::string name;
