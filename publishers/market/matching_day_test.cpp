@@ -115,7 +115,7 @@ TEST_F(MatchingDay, AnEngineKilledAtManyStepsGivesTheSame) {
   ASSERT_FALSE(HasFatalFailure());
   expect_same_day(*rig);
   EXPECT_GT(rig->deaths, kills.size()) << "and snapshots were killed, too";
-  EXPECT_GT(rig->snapshots_written, 50u);
+  EXPECT_GT(rig->snapshots_written, 10u);
   std::printf("killed %llu times, %llu snapshots written\n", static_cast<unsigned long long>(rig->deaths),
               static_cast<unsigned long long>(rig->snapshots_written));
 }
