@@ -24,10 +24,18 @@ class LiveReader {
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on.
   [[nodiscard]] std::optional<Event> next();
 
+  // Losses that were overwritten before they were looked at: what they would have retracted, the log's gap records say.
+  [[nodiscard]] std::uint64_t retractions_missed() const { return retractions_missed_; }
   [[nodiscard]] std::uint64_t malformed() const { return malformed_; }  // pages left at bytes that are no frame
   [[nodiscard]] const std::shared_ptr<SubscriberAttachment>& attachment() const { return attachment_; }
 
  private:
+  // Of a publisher, across attachments.
+  struct Shown {
+    Sequence last{};  // 0: nothing yet
+    Epoch epoch{};
+    Sequence taken_back{};  // told to be retracted up to here
+  };
   struct Stream {
     ring::Reader reader;
     FrameCursor cursor{{}};
@@ -35,20 +43,25 @@ class LiveReader {
     unsigned pauses = 0;    // before the next look, while each finds a little
     PublisherId publisher{};
     Epoch epoch{};
-    Sequence* last = nullptr;  // of this publisher, in last_
+    Shown* shown = nullptr;  // of this publisher, in shown_
   };
 
   void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] bool refill();
   // False for an event that was seen before the core was replaced. Reports what was missed before it.
-  [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence) const;
+  [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence);
+  void retract();
+  void take_back(PublisherId publisher, Shown& shown, Sequence from, Sequence to);
 
   std::shared_ptr<SubscriberLink> link_;
   OnGap on_gap_;
   std::shared_ptr<SubscriberAttachment> attachment_;
   std::vector<Stream> streams_;
   std::size_t current_ = 0;
-  std::map<PublisherId, Sequence> last_;  // seen of each publisher, across attachments; 0: none yet
+  std::map<PublisherId, Shown> shown_;
+  std::uint64_t losses_seen_ = 0;   // of the attachment
+  std::vector<ring::Loss> losses_;  // not all of which was shown yet
+  std::uint64_t retractions_missed_ = 0;
   std::uint64_t malformed_ = 0;
 };
 

@@ -52,6 +52,15 @@ bool Reoffer::run(ring::Writer& into) {
     done_ = page;
   }
   if (into.next_sequence() < end_) into.skip_to(end_);
+  if (batched_.empty()) return true;
+  into.begin_batch();
+  FrameCursor cursor(batched_);
+  while (const auto frame = cursor.next()) {
+    if (offer(into, *frame) == ClaimStatus::back_pressured) {
+      into.abort_batch();
+      return false;
+    }
+  }
   return true;
 }
 

@@ -3,8 +3,8 @@
 //   offset  size  field
 //        0     4  length        bytes of header and payload, without the padding to 8
 //        4     2  event_type    number in the event registry (schemas/registry.hpp)
-//        6     2  cause_index   which of the events that its cause led to in this topic, from 0; 65535: that or a later
-//        one 8     8  sequence      of its publisher in this topic, from 1, gapless
+//        6     2  cause_index   which of the events of its cause in this topic, from 0; 65535: that or a later one
+//        8     8  sequence      of its publisher in this topic, from 1, gapless
 //       16     8  publish_time  wall-clock nanoseconds
 //       24     8  key           key_of(instrument or account), 0 if the event has none
 //       32     8  cause         offset + 1 of the input event that led to this one, 0 if none

@@ -53,6 +53,11 @@ void Pages::follow_tail() {
   }
 }
 
+std::uint64_t Pages::committed() const {
+  const auto slot = tail_ <= granted_ ? slot_of(tail_) : std::nullopt;
+  return PageWord::make(tail_, slot ? ring_.extent(tail_, *slot).bytes : 0).bits;
+}
+
 std::uint64_t Pages::do_work() {
   if (!assigned_) return 0;
   follow_tail();

@@ -37,6 +37,8 @@ class Pages {
   // Pages from `page` on are not yet synced: they are recycled only under `live_only`, and last. Any thread.
   void hold_from(PageNumber page) { held_from_.store(page.value(), std::memory_order_release); }
 
+  // Grows with whatever the publisher commits, recorded or not.
+  [[nodiscard]] std::uint64_t committed() const;
   // The publisher waits for a page that cannot be granted.
   [[nodiscard]] bool starved() const { return granted_ == tail_ && assigned_; }
   [[nodiscard]] std::uint64_t recycled_unsynced() const { return recycled_unsynced_; }

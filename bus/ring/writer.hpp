@@ -59,6 +59,10 @@ class Writer {
   void end_batch();
   void abort_batch();  // none of them was published
 
+  // The frames of the open batch, not yet published, and the sequence of the first.
+  [[nodiscard]] std::span<const std::byte> batched() const { return {frames_ + committed_, filled_ - committed_}; }
+  [[nodiscard]] Sequence batch_first() const { return batch_first_; }
+
   // Leaves out sequences: the next event has `next`. Only where events were lost for good; not inside a batch.
   void skip_to(Sequence next) { next_ = batch_first_ = next; }
 
