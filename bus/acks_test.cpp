@@ -240,8 +240,8 @@ TEST_F(AcksTest, APublisherThatIsStartedAnewLearnsWhatTheLogHasOfIt) {
   auto publisher = bus.publisher("maker");
   EXPECT_FALSE(publisher->last_recorded().value());
   publish(*publisher, 4);
-  ASSERT_TRUE(publisher->publish<TradeEvent>([](TradeEvent& trade) { trade.mutate_buy_order_id(5); },
-                                             Cause(Offset(77), 3)));
+  ASSERT_TRUE(
+      publisher->publish<TradeEvent>([](TradeEvent& trade) { trade.mutate_buy_order_id(5); }, Cause(Offset(77), 3)));
   const PublishPosition last = publisher->position_of(Sequence(5));
   const PublishPosition beyond = publisher->position_of(Sequence(6));
   bus.settle();

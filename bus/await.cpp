@@ -127,8 +127,7 @@ Result<std::optional<LastRecorded>> Publisher::last_recorded() const {
     return fail(ErrorCode::corrupt, "the last event of the log is no frame; check it with millrace wal verify");
   std::optional<Cause> cause;
   if (const auto input = frame->cause()) cause.emplace(*input, frame->cause_index());
-  return LastRecorded{
-      (*found)->offset, (*found)->sequence, cause, {frame->payload().begin(), frame->payload().end()}};
+  return LastRecorded{(*found)->offset, (*found)->sequence, cause, {frame->payload().begin(), frame->payload().end()}};
 }
 
 }  // namespace millrace

@@ -35,12 +35,15 @@ BusOutlet::BusOutlet(Publishers publishers) {
   }
 }
 
-void BusOutlet::make_again_from(const OutputSequences& made, LastOnes last) {
+Status BusOutlet::make_again_from(const OutputSequences& made) {
   for (std::size_t i = 0; i < kOutputTopics; ++i) {
     MILLRACE_ASSERT(made[i] <= topics_[i].recorded, "what a snapshot has behind it is in the log");
+    auto last = topics_[i].publisher->last_recorded();
+    if (!last) return fail(last.error());
     topics_[i].made = made[i];
-    topics_[i].last = std::move(last[i]);
+    topics_[i].last = std::move(*last);
   }
+  return {};
 }
 
 PublishStatus BusOutlet::disagree(const Topic& topic, const std::string& what) {

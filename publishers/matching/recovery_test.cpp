@@ -5,8 +5,8 @@
 
 #include <set>
 
-#include "publishers/matching/recovery_rig.hpp"
 #include "publishers/matching/test_venue.hpp"
+#include "publishers/matching/testing/recovery_rig.hpp"
 
 namespace millrace::matching {
 namespace {

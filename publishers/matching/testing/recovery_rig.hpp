@@ -317,13 +317,7 @@ class RecoveryRig {
       auto again = venue_again(rig.options_.instruments, source->position().log_id, *snapshot);
       if (!again) return fail(again.error());
       venue = std::move(*again);
-      std::array<OutputLog, kOutputTopics> logs;
-      for (std::size_t i = 0; i < kOutputTopics; ++i) {
-        logs[i] = {rig.folder(kOutputTopicNames[i]), publishers[i]->id()};
-      }
-      auto last = last_ones(rig.disk, logs);
-      if (!last) return fail(last.error());
-      outlet->make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}, std::move(*last));
+      MILLRACE_TRY(outlet->make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}));
       const auto at_once = [&rig](const Snapshots::Job& job) {
         std::promise<Status> done;
         const auto status = job();
