@@ -107,7 +107,7 @@ TEST_F(MatchingDay, IsTheExchangesDay) {
 }
 
 TEST_F(MatchingDay, AnEngineKilledAtManyStepsGivesTheSame) {
-  auto kills = sample(1, 300);
+  auto kills = sample(1, 2000);
   const auto dense = around_the_opening(400);
   kills.insert(dense.begin(), dense.end());
   const auto rig = make_rig();

@@ -61,9 +61,10 @@ Status run(Service& service, FlowPublisher* flow, const CommandLine& line) {
     (*idle)->idle(work);
   }
   if (service.waiting() == 0) return {};
-  return fail(ErrorCode::timed_out, std::to_string(service.waiting()) +
-                                        " events of the last order could not be published before the end; is the core "
-                                        "running, and has its disk room?");
+  return fail(
+      ErrorCode::timed_out,
+      "the events of the last order could not all be published before the end; is the core running, and has its "
+      "disk room?");
 }
 
 // With the flow, if this process is to publish it.

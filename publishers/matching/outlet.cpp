@@ -82,7 +82,15 @@ PublishStatus BusOutlet::send(Topic& topic, const Venue& venue, const One& one, 
     }
     ++suppressed_;
   } else {
-    const auto published = topic.publisher->publish<Event>([&](Event& event) { venue.write(one, event); }, cause);
+    const auto publish = [&] {
+      return topic.publisher->publish<Event>([&](Event& event) { venue.write(one, event); }, cause);
+    };
+    auto published = publish();
+    if (published.status == PublishStatus::too_large) {  // with those before it
+      topic.publisher->end_batch();
+      topic.publisher->begin_batch();
+      published = publish();
+    }
     if (!published) {
       if (!may_try_again(published.status)) error_ = publish_error(topic.name, published.status, *topic.publisher);
       return published.status;
@@ -95,6 +103,14 @@ PublishStatus BusOutlet::send(Topic& topic, const Venue& venue, const One& one, 
   topic.made = next;
   ++topic.index;
   return PublishStatus::ok;
+}
+
+void BusOutlet::begin() {
+  for (const auto& topic : topics_) topic.publisher->begin_batch();
+}
+
+void BusOutlet::end() {
+  for (const auto& topic : topics_) topic.publisher->end_batch();
 }
 
 PublishStatus BusOutlet::publish(const Venue& venue, const Output& output, std::optional<Offset> cause) {

@@ -19,6 +19,10 @@ namespace millrace::matching {
 class Outlet {
  public:
   virtual ~Outlet() = default;
+  // What is published until end() follows from one input: in each topic it becomes visible at once. To begin again
+  // before the end does nothing.
+  virtual void begin() {}
+  virtual void end() {}
   // One of the venue's outputs(). Waits for nothing. `cause`: offset of the command that led to it.
   [[nodiscard]] virtual PublishStatus publish(const Venue& venue, const Output& output,
                                               std::optional<Offset> cause) = 0;
@@ -47,6 +51,10 @@ class BusOutlet final : public Outlet {
   // made than recorded() says. Errors: what reading the last event of each topic's log says.
   [[nodiscard]] Status make_again_from(const OutputSequences& made);
 
+  // An input's events in a topic are one batch, recorded whole or not at all, as far as they fit a page: what is more
+  // goes into a batch for each page.
+  void begin() override;
+  void end() override;
   // After sequence_error the topic's log and this engine do not agree.
   [[nodiscard]] PublishStatus publish(const Venue& venue, const Output& output, std::optional<Offset> cause) override;
   [[nodiscard]] Error error() const override { return error_; }
