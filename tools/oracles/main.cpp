@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "bus/base/idle.hpp"
@@ -156,7 +155,7 @@ Status Oracles::run_matching(const std::string& instrument, double rate) {
       time = command.input.time;
       if (rate > 0) {
         const std::chrono::duration<double> due(static_cast<double>(sent++) / rate);
-        std::this_thread::sleep_until(start + std::chrono::duration_cast<std::chrono::nanoseconds>(due));
+        while (std::chrono::steady_clock::now() - start < due) idle.idle(0);
       }
       MILLRACE_TRY(send(command.command, time));
     }
