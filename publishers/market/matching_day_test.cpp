@@ -13,7 +13,7 @@
 #include <set>
 
 #include "publishers/market/oracles.hpp"
-#include "publishers/matching/recovery_rig.hpp"
+#include "publishers/matching/testing/recovery_rig.hpp"
 
 namespace millrace::market {
 namespace {
@@ -55,7 +55,7 @@ class MatchingDay : public ::testing::Test {
     matching::RigOptions options;
     options.instruments = {config};
     options.snapshot_every = kSnapshotEvery;
-    options.segment_size = 2 << 20;
+    options.segment_size = 256 << 10;
     options.page_size = 16 << 10;
     auto rig = std::make_unique<RecoveryRig>(options);
     const auto publish = [&](const matching::Command& command, WallTime time) {
@@ -107,7 +107,7 @@ TEST_F(MatchingDay, IsTheExchangesDay) {
 }
 
 TEST_F(MatchingDay, AnEngineKilledAtManyStepsGivesTheSame) {
-  auto kills = sample(1, 300);
+  auto kills = sample(1, 2000);
   const auto dense = around_the_opening(400);
   kills.insert(dense.begin(), dense.end());
   const auto rig = make_rig();
@@ -115,7 +115,7 @@ TEST_F(MatchingDay, AnEngineKilledAtManyStepsGivesTheSame) {
   ASSERT_FALSE(HasFatalFailure());
   expect_same_day(*rig);
   EXPECT_GT(rig->deaths, kills.size()) << "and snapshots were killed, too";
-  EXPECT_GT(rig->snapshots_written, 50u);
+  EXPECT_GT(rig->snapshots_written, 10u);
   std::printf("killed %llu times, %llu snapshots written\n", static_cast<unsigned long long>(rig->deaths),
               static_cast<unsigned long long>(rig->snapshots_written));
 }
@@ -142,8 +142,9 @@ TEST_F(MatchingDay, AnEngineKilledAtEverySingleStepGivesTheSame) {
     ASSERT_FALSE(HasFatalFailure());
     expect_same_day(*rig);
     ASSERT_FALSE(HasFatalFailure()) << "steps from " << from;
+    std::printf("killed at each of %zu steps of %zu\n", from + kills.size(), points_.size());
+    std::fflush(stdout);
   }
-  std::printf("killed at each of %zu steps\n", points_.size());
 }
 
 // Figures, and that the state of a full book is no burden.

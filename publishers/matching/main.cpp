@@ -61,9 +61,10 @@ Status run(Service& service, FlowPublisher* flow, const CommandLine& line) {
     (*idle)->idle(work);
   }
   if (service.waiting() == 0) return {};
-  return fail(ErrorCode::timed_out, std::to_string(service.waiting()) +
-                                        " events of the last order could not be published before the end; is the core "
-                                        "running, and has its disk room?");
+  return fail(
+      ErrorCode::timed_out,
+      "the events of the last order could not all be published before the end; is the core running, and has its "
+      "disk room?");
 }
 
 // With the flow, if this process is to publish it.
@@ -76,9 +77,8 @@ Status run_on_orders(Service& service, Bus& bus, const CommandLine& line) {
 }
 
 Status come_back_and_run(Bus& bus, const CommandLine& line, const BusOutlet::Publishers& publishers) {
-  auto& files = wal::posix_file_system();
   BusOutlet outlet(publishers);
-  auto store = SnapshotStore::open(files, line.snapshots);
+  auto store = SnapshotStore::open(wal::posix_file_system(), line.snapshots);
   if (!store) return fail(store.error());
   const auto snapshot = store->newest(outlet.recorded(), [](const std::string& path, const Error& why) {
     log().warn("the snapshot {} cannot be used: {}", path, why.message);
@@ -90,17 +90,7 @@ Status come_back_and_run(Bus& bus, const CommandLine& line, const BusOutlet::Pub
   const auto begin = source.position();
   auto venue = venue_again(line.instruments, begin.log_id, *snapshot);
   if (!venue) return fail(venue.error());
-
-  std::array<OutputLog, kOutputTopics> logs;
-  const std::array<Publisher*, kOutputTopics> in_order{&publishers.trades, &publishers.orders, &publishers.depth};
-  for (std::size_t i = 0; i < kOutputTopics; ++i) {
-    const auto topic = bus.topic(kOutputTopicNames[i]);
-    if (!topic) return fail(topic.error());
-    logs[i] = {topic->log_folder, in_order[i]->id()};
-  }
-  auto last = last_ones(files, logs);
-  if (!last) return fail(last.error());
-  outlet.make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}, std::move(*last));
+  MILLRACE_TRY(outlet.make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}));
   log().info("comes back from order {}{}", begin.offset.value(), *snapshot ? ", with its snapshot" : "");
 
   Snapshots snapshots({**venue, source, outlet}, *store, begin.offset, line.snapshot_policy);

@@ -35,12 +35,15 @@ BusOutlet::BusOutlet(Publishers publishers) {
   }
 }
 
-void BusOutlet::make_again_from(const OutputSequences& made, LastOnes last) {
+Status BusOutlet::make_again_from(const OutputSequences& made) {
   for (std::size_t i = 0; i < kOutputTopics; ++i) {
     MILLRACE_ASSERT(made[i] <= topics_[i].recorded, "what a snapshot has behind it is in the log");
+    auto last = topics_[i].publisher->last_recorded();
+    if (!last) return fail(last.error());
     topics_[i].made = made[i];
-    topics_[i].last = std::move(last[i]);
+    topics_[i].last = std::move(*last);
   }
+  return {};
 }
 
 PublishStatus BusOutlet::disagree(const Topic& topic, const std::string& what) {
@@ -79,7 +82,15 @@ PublishStatus BusOutlet::send(Topic& topic, const Venue& venue, const One& one, 
     }
     ++suppressed_;
   } else {
-    const auto published = topic.publisher->publish<Event>([&](Event& event) { venue.write(one, event); }, cause);
+    const auto publish = [&] {
+      return topic.publisher->publish<Event>([&](Event& event) { venue.write(one, event); }, cause);
+    };
+    auto published = publish();
+    if (published.status == PublishStatus::too_large) {  // with those before it
+      topic.publisher->end_batch();
+      topic.publisher->begin_batch();
+      published = publish();
+    }
     if (!published) {
       if (!may_try_again(published.status)) error_ = publish_error(topic.name, published.status, *topic.publisher);
       return published.status;
@@ -92,6 +103,14 @@ PublishStatus BusOutlet::send(Topic& topic, const Venue& venue, const One& one, 
   topic.made = next;
   ++topic.index;
   return PublishStatus::ok;
+}
+
+void BusOutlet::begin() {
+  for (const auto& topic : topics_) topic.publisher->begin_batch();
+}
+
+void BusOutlet::end() {
+  for (const auto& topic : topics_) topic.publisher->end_batch();
 }
 
 PublishStatus BusOutlet::publish(const Venue& venue, const Output& output, std::optional<Offset> cause) {

@@ -6,7 +6,6 @@
 #include <string>
 
 #include "bus/publisher.hpp"
-#include "publishers/matching/last_recorded.hpp"
 #include "publishers/matching/snapshot.hpp"
 #include "publishers/matching/venue.hpp"
 
@@ -20,6 +19,10 @@ namespace millrace::matching {
 class Outlet {
  public:
   virtual ~Outlet() = default;
+  // What is published until end() follows from one input: in each topic it becomes visible at once. To begin again
+  // before the end does nothing.
+  virtual void begin() {}
+  virtual void end() {}
   // One of the venue's outputs(). Waits for nothing. `cause`: offset of the command that led to it.
   [[nodiscard]] virtual PublishStatus publish(const Venue& venue, const Output& output,
                                               std::optional<Offset> cause) = 0;
@@ -44,11 +47,14 @@ class BusOutlet final : public Outlet {
   // Nothing is made again: the first event is the first behind those in the log.
   explicit BusOutlet(Publishers publishers);
 
-  using LastOnes = std::array<std::optional<LastRecorded>, kOutputTopics>;
-  // The events behind `made` come next, be they in the log or not; `last` is the last one in the log of each topic.
-  // Before the first publish, and only if no more was made than recorded() says.
-  void make_again_from(const OutputSequences& made, LastOnes last);
+  // The events behind `made` come next, be they in the log or not. Before the first publish, and only if no more was
+  // made than recorded() says. Errors: what reading the last event of each topic's log says.
+  [[nodiscard]] Status make_again_from(const OutputSequences& made);
 
+  // An input's events in a topic are one batch, recorded whole or not at all, as far as they fit a page: what is more
+  // goes into a batch for each page.
+  void begin() override;
+  void end() override;
   // After sequence_error the topic's log and this engine do not agree.
   [[nodiscard]] PublishStatus publish(const Venue& venue, const Output& output, std::optional<Offset> cause) override;
   [[nodiscard]] Error error() const override { return error_; }

@@ -37,14 +37,4 @@ Result<std::unique_ptr<Venue>> venue_again(std::vector<InstrumentConfig> instrum
   return venue;
 }
 
-Result<BusOutlet::LastOnes> last_ones(wal::FileSystem& files, const std::array<OutputLog, kOutputTopics>& logs) {
-  BusOutlet::LastOnes last;
-  for (std::size_t i = 0; i < kOutputTopics; ++i) {
-    auto one = last_recorded(files, logs[i].folder, logs[i].publisher);
-    if (!one) return fail(one.error());
-    last[i] = std::move(*one);
-  }
-  return last;
-}
-
 }  // namespace millrace::matching

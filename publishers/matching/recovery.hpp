@@ -6,14 +6,11 @@
 // same reason nothing here depends on the process: the session in trade ids comes from the orders' log.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "bus/start.hpp"
-#include "publishers/matching/outlet.hpp"
 #include "publishers/matching/snapshot.hpp"
 #include "publishers/matching/venue.hpp"
 
@@ -27,13 +24,5 @@ namespace millrace::matching {
 // `orders`: the log that the engine reads. Errors: those of Venue::open and Venue::restore.
 [[nodiscard]] Result<std::unique_ptr<Venue>> venue_again(std::vector<InstrumentConfig> instruments, LogId orders,
                                                          const std::optional<Snapshot>& snapshot);
-
-// Of the engine's publishers, each in the log of its topic.
-struct OutputLog {
-  std::string folder;
-  PublisherId publisher;
-};
-[[nodiscard]] Result<BusOutlet::LastOnes> last_ones(wal::FileSystem& files,
-                                                    const std::array<OutputLog, kOutputTopics>& logs);
 
 }  // namespace millrace::matching

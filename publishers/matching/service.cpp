@@ -3,7 +3,9 @@
 namespace millrace::matching {
 
 std::uint64_t Service::publish_waiting() {
+  if (waiting() == 0) return 0;
   const auto before = published_;
+  outlet_.begin();
   while (waiting() > 0) {
     const auto status = outlet_.publish(venue_, venue_.outputs()[published_], cause_);
     if (status != PublishStatus::ok) {
@@ -12,6 +14,7 @@ std::uint64_t Service::publish_waiting() {
     }
     ++published_;
   }
+  if (waiting() == 0) outlet_.end();
   return published_ - before;
 }
 

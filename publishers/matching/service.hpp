@@ -30,7 +30,7 @@ class Service final : public Agent {
 
   // From here on it only publishes what it still has.
   void stop_taking() { taking_ = false; }
-  // Events of the last command that are not published yet.
+  // Events of the last command that are not published yet. Those before them may not be visible yet.
   [[nodiscard]] std::uint64_t waiting() const { return venue_.outputs().size() - published_; }
   // Why it stands still, if it does.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }

@@ -1,9 +1,9 @@
 // Takes snapshots of a running engine, and leaves its loop for no disk.
 //
-// The loop is held up for as long as the state takes to be copied into memory, between two orders: about 0.1 ms for
-// each thousand resting orders. Then the copy waits, beside the running engine, until every event that it has behind it
-// is on the disk: an engine that starts from it will never make those again, so a snapshot that survives them would
-// lose them. Only then it is written, by a thread of its own.
+// The loop is held up for as long as the state takes to be copied into memory, between two orders (README.md has the
+// figure). Then the copy waits, beside the running engine, until every event that it has behind it is on the disk: an
+// engine that starts from it will never make those again, so a snapshot that survives them would lose them. Only then
+// it is written, by a thread of its own.
 #pragma once
 
 #include <chrono>

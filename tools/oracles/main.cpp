@@ -2,6 +2,7 @@
 // follower and a WebSocket client while it goes on, and from the log, and holds each reading against what the venue
 // itself recorded. tools/oracle starts what it needs.
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <string>
@@ -26,7 +27,8 @@ class Oracles {
   // Each recording, published here.
   [[nodiscard]] Status run_replays();
   // The whole chain: the orders of the day in Shanghai on the topic `orders`, which another process matches.
-  [[nodiscard]] Status run_matching(const std::string& instrument);
+  // `rate`: orders a second; 0: as fast as they go.
+  [[nodiscard]] Status run_matching(const std::string& instrument, double rate);
   [[nodiscard]] bool all_as_expected() const { return all_as_expected_; }
 
  private:
@@ -123,7 +125,7 @@ Status Oracles::run_replays() {
   return {};
 }
 
-Status Oracles::run_matching(const std::string& instrument) {
+Status Oracles::run_matching(const std::string& instrument, double rate) {
   auto day = market::load_sse_day(data_, matching::InstrumentId(0));
   if (!day) return fail(day.error());
   const matching::InstrumentConfig config = day->instrument_config(instrument);
@@ -147,8 +149,14 @@ Status Oracles::run_matching(const std::string& instrument) {
     };
     WallTime time;
     MILLRACE_TRY(publish(idle, [&] { return outlet.begin(time); }));
+    const auto start = std::chrono::steady_clock::now();
+    std::uint64_t sent = 0;
     for (const auto& command : day->commands()) {
       time = command.input.time;
+      if (rate > 0) {
+        const std::chrono::duration<double> due(static_cast<double>(sent++) / rate);
+        while (std::chrono::steady_clock::now() - start < due) idle.idle(0);
+      }
       MILLRACE_TRY(send(command.command, time));
     }
     // One trade more, after the day: when it has come on both topics, so has the day.
@@ -175,11 +183,14 @@ int run(int argc, char** argv) {
   std::string data, socket, matching;
   std::uint16_t gateway_port = 0;
   bool only_matching = false;
+  double order_rate = 0;
   app.add_option("--data", data, "Folder of the recordings")->required();
   app.add_option("--socket", socket, "The core's control socket")->required();
   app.add_option("--gateway-port", gateway_port, "Of the gateway on 127.0.0.1")->required();
   app.add_option("--matching", matching, "Instrument of a millrace-matching that reads the topic 'orders'");
   app.add_flag("--only-matching", only_matching, "Leave out the recordings that are published here");
+  app.add_option("--order-rate", order_rate, "Orders a second that it is given (default: as fast as they go)")
+      ->check(CLI::PositiveNumber);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -192,7 +203,7 @@ int run(int argc, char** argv) {
   }
   Oracles oracles(**bus, data, gateway_port);
   Status status = only_matching ? Status() : oracles.run_replays();
-  if (status && !matching.empty()) status = oracles.run_matching(matching);
+  if (status && !matching.empty()) status = oracles.run_matching(matching, order_rate);
   if (!status) {
     std::fprintf(stderr, "millrace-oracle: %s\n", status.error().message.c_str());
     return 1;

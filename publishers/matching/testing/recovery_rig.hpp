@@ -70,6 +70,8 @@ class SteppedOutlet final : public Outlet {
     if (status == PublishStatus::ok) on_point_({cause->value(), 2 * at + 2});
     return status;
   }
+  void begin() override { outlet_.begin(); }
+  void end() override { outlet_.end(); }
   Error error() const override { return outlet_.error(); }
   std::optional<Error> unexplained() const override { return outlet_.unexplained(); }
   void idle() override { outlet_.idle(); }
@@ -274,12 +276,15 @@ class RecoveryRig {
 
   [[nodiscard]] OutputLogs logs() {
     OutputLogs logs;
+    torn = 0;
     for (std::size_t i = 0; i < kOutputTopics; ++i) {
       outputs_[i]->settle();
       auto log = wal::Reader::open(disk, folder(kOutputTopicNames[i]));
       EXPECT_TRUE(log);
       for (auto batch = log->next(); batch && *batch; batch = log->next()) {
         wal::EventCursor events(**batch);
+        const auto first = wal::EventCursor(**batch).next();  // none in a grant
+        if (first && first->frame.cause_index() > 0) ++torn;
         while (const auto event = events.next()) {
           const auto& frame = event->frame;
           std::optional<Cause> cause;
@@ -297,6 +302,7 @@ class RecoveryRig {
   std::uint64_t deaths = 0;
   std::uint64_t snapshots_written = 0;
   std::uint64_t snapshots_rejected = 0;
+  std::uint64_t torn = 0;  // batches that begin amid the events of an input; counted by logs()
 
  private:
   // What a process that dies takes with it.
@@ -317,13 +323,7 @@ class RecoveryRig {
       auto again = venue_again(rig.options_.instruments, source->position().log_id, *snapshot);
       if (!again) return fail(again.error());
       venue = std::move(*again);
-      std::array<OutputLog, kOutputTopics> logs;
-      for (std::size_t i = 0; i < kOutputTopics; ++i) {
-        logs[i] = {rig.folder(kOutputTopicNames[i]), publishers[i]->id()};
-      }
-      auto last = last_ones(rig.disk, logs);
-      if (!last) return fail(last.error());
-      outlet->make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}, std::move(*last));
+      MILLRACE_TRY(outlet->make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}));
       const auto at_once = [&rig](const Snapshots::Job& job) {
         std::promise<Status> done;
         const auto status = job();
