@@ -78,13 +78,29 @@ bool LiveReader::refill() {
     }
     prefetch(bytes);
     stream.taken = bytes.size();
+    const PublisherId publisher = stream.reader.publisher();
+    if (stream.looked_up != stream.reader.page() || stream.publisher != publisher) {
+      if (!names_its_own(current_, publisher)) {
+        ++malformed_;
+        continue;
+      }
+      stream.looked_up = stream.reader.page();
+    }
     stream.cursor = FrameCursor(bytes);
-    stream.publisher = stream.reader.publisher();
+    stream.publisher = publisher;
     stream.epoch = stream.reader.epoch();
     stream.last = &last_[stream.publisher];
     return true;
   }
   return false;
+}
+
+bool LiveReader::names_its_own(std::size_t ring, PublisherId named) const {
+  for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
+    const PublisherId owner(attachment_->marks->streams[i].publisher.load(std::memory_order_relaxed));
+    if (i != ring && owner == named) return false;
+  }
+  return true;
 }
 
 bool LiveReader::is_news(const Stream& stream, Sequence sequence) const {

@@ -24,7 +24,9 @@ class LiveReader {
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on.
   [[nodiscard]] std::optional<Event> next();
 
-  [[nodiscard]] std::uint64_t malformed() const { return malformed_; }  // pages left at bytes that are no frame
+  [[nodiscard]] std::uint64_t malformed() const {
+    return malformed_;
+  }  // pages left at bytes that are no frame of their publisher
   [[nodiscard]] const std::shared_ptr<SubscriberAttachment>& attachment() const { return attachment_; }
 
  private:
@@ -36,10 +38,13 @@ class LiveReader {
     PublisherId publisher{};
     Epoch epoch{};
     Sequence* last = nullptr;  // of this publisher, in last_
+    PageNumber looked_up{};    // page whose publisher was found to have this ring
   };
 
   void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] bool refill();
+  // Whether a page of that ring may be of the publisher that it names: not if that one has another ring of this topic.
+  [[nodiscard]] bool names_its_own(std::size_t ring, PublisherId named) const;
   // False for an event that was seen before the core was replaced. Reports what was missed before it.
   [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence) const;
 

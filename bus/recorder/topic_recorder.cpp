@@ -19,7 +19,7 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
   std::size_t capacity = 0;
   for (std::size_t i = 0; i < memory_.pages.size(); ++i) {
     const ring::Ring& ring = memory_.pages[i]->ring();
-    streams_.push_back(Stream{ring::Reader(ring, leases_[i])});
+    streams_.push_back(Stream{ring::Reader(memory_.pages[i]->trusted_ring(), leases_[i])});
     capacity = std::max<std::size_t>(capacity, ring.page_capacity());
   }
   copy_.resize(capacity);
@@ -39,11 +39,6 @@ std::uint64_t TopicRecorder::record(std::size_t index, WallTime now) {
   Stream& stream = streams_[index];
   const auto bytes = stream.reader.available();
   if (bytes.empty()) return 0;
-  if (stream.publisher != stream.reader.publisher() || stream.epoch != stream.reader.epoch()) {
-    stream.publisher = stream.reader.publisher();
-    stream.epoch = stream.reader.epoch();
-    stream.stopped.clear();
-  }
   if (!stream.stopped.empty()) {  // its pages must go on, or its ring would never be free again
     stream.reader.consume(bytes.size());
     return 0;
@@ -205,6 +200,12 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
     }
     ++admissions_;
   }
+  // Whose pages come now is known from here, not from the pages: those their publisher can write to.
+  Stream& admitted = streams_[stream];
+  if (admitted.publisher != entry.id || admitted.epoch != entry.epoch) admitted.stopped.clear();
+  admitted.publisher = entry.id;
+  admitted.epoch = entry.epoch;
+  admitted.reader.begin_at(memory_.pages[stream]->first_page());
   last_.try_emplace(entry.id, entry.last_sequence);
   const Sequence last = last_[entry.id];
   ring::StreamMarks& marks = memory_.marks->streams[stream];
@@ -215,29 +216,29 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
 }
 
 Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy, WallTime now) {
-  std::map<PublisherId, Sequence> last;
-  for (const wal::PublisherEntry& entry : log.publishers()) last[entry.id] = entry.last_sequence;
-  const PageNumber granted(ring.header().core.granted.load(std::memory_order_acquire));
-  const std::uint64_t before = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
+  std::map<PublisherId, std::pair<Epoch, Sequence>> publishers;
+  for (const wal::PublisherEntry& entry : log.publishers()) publishers[entry.id] = {entry.epoch, entry.last_sequence};
   std::uint64_t saved = 0;
-  for (PageNumber page = PageNumber(before).next(); page <= granted; ++page) {
+  for (const PageNumber page : ring.listed()) {
     const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
     if (!slot) continue;
     const ring::PageCoreLine& line = ring.page_header(*slot).core;
     const PublisherId publisher(line.publisher.load(std::memory_order_relaxed));
-    const auto known = last.find(publisher);
-    if (known == last.end()) continue;
+    const auto known = publishers.find(publisher);
+    if (known == publishers.end()) continue;
+    // All of an earlier epoch was recorded before this one was granted; a later one nobody was granted.
+    auto& [epoch, last] = known->second;
+    if (Epoch(line.epoch.load(std::memory_order_relaxed)) != epoch) continue;
     const std::uint32_t size = ring.extent(page, *slot).bytes;
     const std::vector<std::byte> copy(ring.frames(*slot), ring.frames(*slot) + size);
-    const FrameRun run = frame_run(copy, known->second, policy == ring::StallPolicy::live_only);
+    const FrameRun run = frame_run(copy, last, policy == ring::StallPolicy::live_only);
     if (run.count == 0) continue;
-    if (run.first > known->second.next()) {
-      MILLRACE_TRY(log.append_gap(publisher, known->second.next(), Sequence(run.first.value() - 1), 0, now));
+    if (run.first > last.next()) {
+      MILLRACE_TRY(log.append_gap(publisher, last.next(), Sequence(run.first.value() - 1), 0, now));
     }
-    const Epoch epoch(line.epoch.load(std::memory_order_relaxed));
     const auto recorded = log.append(publisher, epoch, run.first, run.count, run.frames, now);
     if (!recorded) return fail(recorded.error());
-    known->second = run.last();
+    last = run.last();
     saved += run.count;
   }
   return saved;

@@ -2,21 +2,29 @@
 
 #include <algorithm>
 
-#include "bus/base/assert.hpp"
-
 namespace millrace::ring {
 
 Pages::Pages(Ring ring, std::uint32_t grant_ahead, StallPolicy policy)
-    : ring_(ring), grant_ahead_(grant_ahead), policy_(policy) {
+    : ring_(ring), grant_ahead_(grant_ahead), policy_(policy), directory_(ring.directory_size()) {
   for (std::uint32_t slot = 0; slot < ring_.slot_count(); ++slot) free_.push_back(slot);
 }
 
 std::optional<std::uint32_t> Pages::slot_of(PageNumber page) const {
-  return ring_.slot_of(page, ring_.entry(page).load(std::memory_order_relaxed));
+  return ring_.slot_of(page, directory_[page.value() % directory_.size()].load(std::memory_order_relaxed));
+}
+
+void Pages::enter(PageNumber page, PageWord word) {
+  directory_[page.value() % directory_.size()].store(word.bits, std::memory_order_seq_cst);
+  ring_.entry(page).store(word.bits, std::memory_order_seq_cst);
 }
 
 void Pages::identify(PageNumber page, std::uint32_t slot) {
-  PageCoreLine& line = ring_.page_header(slot).core;
+  PageHeader& header = ring_.page_header(slot);
+  // Nobody has had this page yet. What says so nevertheless a hostile publisher left, and would pass for this one's.
+  for (Word* word : {&header.publisher.commit, &header.core.end}) {
+    if (PageWord{word->load(std::memory_order_relaxed)}.page() == page) word->store(0, std::memory_order_relaxed);
+  }
+  PageCoreLine& line = header.core;
   line.page.store(page.value(), std::memory_order_relaxed);
   line.publisher.store(publisher_.value(), std::memory_order_relaxed);
   line.epoch.store(epoch_.value(), std::memory_order_relaxed);
@@ -26,23 +34,38 @@ void Pages::assign(PublisherId publisher, Epoch epoch) {
   publisher_ = publisher;
   epoch_ = epoch;
   assigned_ = true;
-  for (PageNumber page = tail_; page <= granted_; ++page) {
-    const auto slot = slot_of(page);
-    MILLRACE_ASSERT(slot, "a granted page that was not begun is in the directory");
-    identify(page, *slot);
+  // The one before may have written into these.
+  for (std::uint64_t i = 0; i < directory_.size(); ++i) {
+    ring_.entry(PageNumber(i)).store(directory_[i].load(std::memory_order_relaxed), std::memory_order_seq_cst);
   }
+  ring_.header().core.granted.store(granted_.value(), std::memory_order_release);
   do_work();
 }
 
 void Pages::close() {
-  follow_tail();
-  if (!assigned_ || tail_ > granted_) return;
-  const auto slot = slot_of(tail_);
-  MILLRACE_ASSERT(slot, "the publisher's page is in the directory");
-  const std::uint32_t bytes = ring_.extent(tail_, *slot).bytes;
-  ring_.page_header(*slot).core.end.store(PageWord::make(tail_, bytes, true).bits, std::memory_order_release);
-  tail_ = tail_.next();
+  if (!assigned_) return;
   assigned_ = false;
+  follow_tail();
+  // Those before the last are finished, unless a hostile publisher took that back: who reads them must come to their
+  // end.
+  for (PageNumber page = oldest_; page <= granted_; ++page) end(page);
+  // Those behind are given out anew under other numbers: who was led to believe that they had begun must not take up
+  // another publisher's in the middle.
+  for (PageNumber page = tail_.next(); page <= granted_; ++page) {
+    if (const auto slot = slot_of(page)) {
+      enter(page, PageWord());
+      pinned_.push_back({page, *slot});
+    }
+  }
+  tail_ = granted_.next();
+}
+
+void Pages::end(PageNumber page) {
+  const auto slot = slot_of(page);
+  if (!slot) return;
+  const Ring::Extent extent = ring_.extent(page, *slot);
+  if (extent.finished) return;
+  ring_.page_header(*slot).core.end.store(PageWord::make(page, extent.bytes, true).bits, std::memory_order_release);
 }
 
 void Pages::follow_tail() {
@@ -62,7 +85,8 @@ std::uint64_t Pages::do_work() {
     if (!slot) break;
     const PageNumber page = granted_.next();
     identify(page, *slot);
-    ring_.entry(page).store(PageWord::make(page, *slot).bits, std::memory_order_seq_cst);
+    enter(page, PageWord::make(page, *slot));
+    granted_word_.store(page.value(), std::memory_order_release);
     ring_.header().core.granted.store(page.value(), std::memory_order_release);
     granted_ = page;
     ++count;
@@ -99,7 +123,7 @@ std::optional<std::uint32_t> Pages::withdraw_oldest(PageNumber below) {
     oldest_ = oldest_.next();
     const auto slot = slot_of(page);
     if (!slot) continue;
-    ring_.entry(page).store(0, std::memory_order_seq_cst);
+    enter(page, PageWord());
     if (!leased(page)) return slot;
     pinned_.push_back({page, *slot});
   }

@@ -23,10 +23,11 @@ class Pages {
   // The words, one a reader, that name leased pages. The caller changes the set only between calls of do_work().
   void set_leases(std::vector<const Word*> leases) { leases_ = std::move(leases); }
 
-  // Pages granted from now on belong to this publisher, and so do those granted but not begun. The first call starts
-  // granting. The one before must be dead and its page closed.
+  // Pages granted from now on belong to this publisher. The first call starts granting. The one before must be dead and
+  // its pages closed.
   void assign(PublisherId publisher, Epoch epoch);
-  // Ends a dead publisher's page at what it committed. The next one begins in first_page().
+  // Ends a dead publisher's pages at what it committed, and takes back those it had not begun. The next one begins in
+  // first_page().
   void close();
   // The page in which a publisher that is assigned now begins.
   [[nodiscard]] PageNumber first_page() const { return tail_; }
@@ -41,6 +42,8 @@ class Pages {
   [[nodiscard]] bool starved() const { return granted_ == tail_ && assigned_; }
   [[nodiscard]] std::uint64_t recycled_unsynced() const { return recycled_unsynced_; }
   [[nodiscard]] const Ring& ring() const { return ring_; }
+  // As the core's own threads read it: by the directory kept here, not by the one that publishers can write to.
+  [[nodiscard]] Ring trusted_ring() { return ring_.through(directory_.data(), &granted_word_); }
 
  private:
   struct Pinned {
@@ -53,6 +56,8 @@ class Pages {
   [[nodiscard]] std::optional<std::uint32_t> take_slot();
   [[nodiscard]] std::optional<std::uint32_t> withdraw_oldest(PageNumber below);
   void identify(PageNumber page, std::uint32_t slot);
+  void end(PageNumber page);
+  void enter(PageNumber page, PageWord word);
   [[nodiscard]] std::optional<std::uint32_t> slot_of(PageNumber page) const;
 
   Ring ring_;
@@ -61,9 +66,11 @@ class Pages {
   bool assigned_ = false;
   PublisherId publisher_;
   Epoch epoch_;
-  PageNumber oldest_{1};   // oldest page in the directory
-  PageNumber tail_{1};     // the publisher's page: the first one not finished
-  PageNumber granted_{0};  // highest page granted
+  PageNumber oldest_{1};         // oldest page in the directory
+  PageNumber tail_{1};           // the publisher's page: the first one not finished
+  PageNumber granted_{0};        // highest page granted
+  std::vector<Word> directory_;  // what this has entered into the ring's
+  Word granted_word_{0};
   std::atomic<std::uint64_t> held_from_{1};
   std::vector<const Word*> leases_;
   std::deque<std::uint32_t> free_;
