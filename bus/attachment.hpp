@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,16 @@ struct PublisherAttachment {
   PageNumber first_page;   // where to begin
   Sequence last_sequence;  // last recorded one of this publisher: go on behind it
   ring::StallPolicy stall_policy;
+  std::string log_folder;
+  UniqueFd bell;                                       // an eventfd that wakes the recorder; may be none
+  wal::FileSystem* files = &wal::posix_file_system();  // that the log lies on
+};
+
+// A durable consumer's hold on its name.
+struct ConsumerHold {
+  const ring::ConsumerMark* mark;
+  std::uint64_t generation;
+  Position checkpoint;  // as of the attachment
 };
 
 struct SubscriberAttachment {
@@ -40,6 +51,7 @@ struct SubscriberAttachment {
   std::string log_folder;
   LogId log_id;
   Run run;
+  std::optional<ConsumerHold> consumer{};
   wal::FileSystem* files = &wal::posix_file_system();  // that the log lies on
 };
 

@@ -5,8 +5,25 @@
 #include <cstdlib>
 
 #include "bus/conductor.hpp"
+#include "bus/outcome.hpp"
 
 namespace millrace {
+
+namespace {
+
+// Nothing for the latest: the core knows it.
+Result<std::optional<Offset>> find_offset(const TopicDescription& topic, const Start& start) {
+  if (std::holds_alternative<StartLatest>(start)) return std::nullopt;
+  auto log = wal::Reader::open(wal::posix_file_system(), topic.log_folder);
+  if (!log) return fail(log.error());
+  const auto end = log->end_offset();
+  if (!end) return fail(end.error());
+  const auto found = find_start(*log, start, *end, Run(~std::uint64_t{0}));
+  if (!found) return fail(found.error());
+  return *found;
+}
+
+}  // namespace
 
 std::string default_socket_path() {
   if (const char* socket = std::getenv("MILLRACE_SOCKET")) return socket;
@@ -54,7 +71,13 @@ Result<Publisher> Bus::publisher(const std::string& topic, const std::string& na
 Result<Subscriber> Bus::subscribe(const std::string& topic, SubscribeOptions options) {
   const auto description = this->topic(topic);
   if (!description) return fail(description.error());
-  auto attached = conductor_->attach_subscriber(topic, options.level);
+  SubscriberRequest request{options.level, options.consumer, options.take_over, std::nullopt};
+  if (!options.consumer.empty()) {
+    const auto start = find_offset(*description, options.start);
+    if (!start) return fail(start.error());
+    request.start = *start;
+  }
+  auto attached = conductor_->attach_subscriber(topic, request);
   if (!attached) return fail(attached.error());
   if (options.level == Level::live) {
     return Subscriber(LiveReader(std::move(*attached), std::move(options.on_gap)), *description->type);
@@ -66,6 +89,50 @@ Result<Subscriber> Bus::subscribe(const std::string& topic, SubscribeOptions opt
 
 Result<control::StatusReportT> Bus::status() {
   return conductor_->status();
+}
+
+Result<Outcome> Bus::outcome(const std::string& topic, const PublishPosition& position) {
+  const auto report = status();
+  if (!report) return fail(report.error());
+  const auto description = this->topic(topic);
+  if (!description) return fail(description.error());
+  Offset synced_end;
+  for (const auto& one : report->topics) {
+    if (one->name == topic) synced_end = Offset(one->synced_end);
+  }
+  return outcome_of(wal::posix_file_system(), description->log_folder, position, synced_end);
+}
+
+Status Bus::reset_consumer(const std::string& topic, const std::string& consumer, const Start& start) {
+  const auto description = this->topic(topic);
+  if (!description) return fail(description.error());
+  auto offset = find_offset(*description, start);
+  if (!offset) return fail(offset.error());
+  if (!*offset) {  // the latest
+    const auto report = status();
+    if (!report) return fail(report.error());
+    for (const auto& one : report->topics) {
+      if (one->name == topic) *offset = Offset(one->synced_end);
+    }
+  }
+  control::ResetConsumerT reset;
+  reset.topic = topic;
+  reset.consumer = consumer;
+  reset.offset = (*offset)->value();
+  return conductor_->command(control::make_message(std::move(reset)));
+}
+
+Status Bus::delete_consumer(const std::string& topic, const std::string& consumer) {
+  control::DeleteConsumerT remove;
+  remove.topic = topic;
+  remove.consumer = consumer;
+  return conductor_->command(control::make_message(std::move(remove)));
+}
+
+Status Bus::reopen(const std::string& topic) {
+  control::ReopenTopicT reopen;
+  reopen.topic = topic;
+  return conductor_->command(control::make_message(std::move(reopen)));
 }
 
 bool Bus::connected() const {

@@ -39,6 +39,10 @@ struct SubscribeOptions {
   Level level;                  // no default: what a subscription relies on is always said
   Start start = StartLatest{};  // level live always begins at the latest
   Follower::OnGap on_gap{};
+  // A durable consumer's name: it begins at its checkpoint, a new one at `start`, and acknowledges what it has dealt
+  // with. At level synced only.
+  std::string consumer{};
+  bool take_over = false;  // fence off the process that has the consumer's name, if one does
 };
 
 class Conductor;
@@ -59,9 +63,21 @@ class Bus {
   // `take_over`: kill the process that has the name, if one does.
   // Errors: not_found (topic), not_permitted, in_use (a living process has the name), exhausted, timed_out.
   [[nodiscard]] Result<Publisher> publisher(const std::string& topic, const std::string& name, bool take_over = false);
-  // Errors: not_found, exhausted, timed_out, and those of Follower::open.
+  // Errors: not_found, exhausted, timed_out, in_use (a living process has the consumer's name), and those of
+  // Follower::open.
   [[nodiscard]] Result<Subscriber> subscribe(const std::string& topic, SubscribeOptions options);
   [[nodiscard]] Result<control::StatusReportT> status();
+  // What became of an event of any publisher. Errors: see Publisher::outcome.
+  [[nodiscard]] Result<Outcome> outcome(const std::string& topic, const PublishPosition& position);
+
+  // The durable consumer begins there from now on; who has its name is fenced off. Errors: not_found, not_permitted,
+  // those of find_start().
+  [[nodiscard]] Status reset_consumer(const std::string& topic, const std::string& consumer, const Start& start);
+  // Errors: not_found, not_permitted, in_use.
+  [[nodiscard]] Status delete_consumer(const std::string& topic, const std::string& consumer);
+  // Opens a topic again that a disk failure has closed; nothing that was published is lost. Errors: not_found,
+  // not_permitted, io_failed (the disk still fails), no_space.
+  [[nodiscard]] Status reopen(const std::string& topic);
 
   [[nodiscard]] bool connected() const;
 

@@ -26,6 +26,16 @@ const Body* body_of(const control::MessageT& message) {
                                                                          : nullptr;
 }
 
+control::MessageT attach_message(const std::string& topic, const SubscriberRequest& request) {
+  control::AttachSubscriberT attach;
+  attach.topic = topic;
+  attach.level = static_cast<control::Level>(request.level);
+  attach.consumer = request.consumer;
+  attach.take_over = request.take_over;
+  if (request.start) attach.start = request.start->value();
+  return control::make_message(std::move(attach));
+}
+
 Result<Mapping> map_all(const UniqueFd& fd, std::uint64_t offset, std::size_t size, Access access, const char* what) {
   if (!fd) return fail(ErrorCode::internal, std::string("the core sent no descriptor of ") + what);
   return Mapping::map(fd.get(), offset, size, access, what);
@@ -99,18 +109,24 @@ Result<Attached<PublisherAttachment>> Conductor::attach_publisher(const std::str
   return Attached<PublisherAttachment>{std::move(link), std::move(*attachment)};
 }
 
-Result<Attached<SubscriberAttachment>> Conductor::attach_subscriber(const std::string& topic, Level level) {
-  control::AttachSubscriberT request;
-  request.topic = topic;
-  request.level = static_cast<control::Level>(level);
-  auto answer = ask(control::make_message(std::move(request)));
+Result<Attached<SubscriberAttachment>> Conductor::attach_subscriber(const std::string& topic,
+                                                                    const SubscriberRequest& request) {
+  auto answer = ask(attach_message(topic, request));
   if (!answer) return fail(answer.error());
   auto attachment = subscriber_from(*answer);
   if (!attachment) return fail(attachment.error());
   auto link = std::make_shared<SubscriberLink>();
   const std::lock_guard lock(mutex_);
-  subscribers_.push_back({topic, level, link});
+  subscribers_.push_back({topic, request, link});
+  subscribers_.back().request.take_over = false;  // once: whoever takes the name over from us later keeps it
   return Attached<SubscriberAttachment>{std::move(link), std::move(*attachment)};
+}
+
+Status Conductor::command(control::MessageT message) {
+  const auto answer = ask(std::move(message));
+  if (!answer) return fail(answer.error());
+  if (body_of<control::DoneT>(answer->message) != nullptr) return {};
+  return fail(ErrorCode::internal, "the core answered a command with something else");
 }
 
 Result<control::StatusReportT> Conductor::status() {
@@ -219,6 +235,14 @@ void Conductor::on_message(Answer answer) {
     refused_ = control::to_error(*error);  // before it read our hello
     changed_.notify_all();
   }
+  if (answer.message.body.type == control::Body::Stopping) {
+    // It now drains and syncs what is committed: more would only wait for the next core. Everything else learns of its
+    // end when it is gone.
+    const std::lock_guard lock(mutex_);
+    for (const PublisherSeat& seat : publishers_) {
+      if (const auto link = seat.link.lock()) link->disconnect();
+    }
+  }
   if (const auto* stopped = body_of<control::PublisherStoppedT>(answer.message)) {
     const std::lock_guard lock(mutex_);
     for (const PublisherSeat& seat : publishers_) {
@@ -283,7 +307,7 @@ void Conductor::attach_again() {
     control::AttachPublisherT request;
     request.topic = seat.topic;
     request.publisher_name = seat.name;
-    send(control::make_message(std::move(request)), [this, link = seat.link](const Result<Answer>& answer) {
+    send(control::make_message(std::move(request)), [this, link = seat.link](Result<Answer> answer) {
       const auto publisher = link.lock();
       if (!publisher || !answer) return;
       if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
@@ -296,10 +320,7 @@ void Conductor::attach_again() {
     });
   }
   for (const SubscriberSeat& seat : subscribers) {
-    control::AttachSubscriberT request;
-    request.topic = seat.topic;
-    request.level = static_cast<control::Level>(seat.level);
-    send(control::make_message(std::move(request)), [this, link = seat.link](const Result<Answer>& answer) {
+    send(attach_message(seat.topic, seat.request), [this, link = seat.link](const Result<Answer>& answer) {
       const auto subscriber = link.lock();
       if (!subscriber || !answer) return;
       if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
@@ -338,9 +359,9 @@ void Conductor::detach_forgotten() {
   for (control::MessageT& message : messages) send(std::move(message), nullptr);
 }
 
-Result<std::shared_ptr<PublisherAttachment>> Conductor::publisher_from(const Answer& answer) const {
+Result<std::shared_ptr<PublisherAttachment>> Conductor::publisher_from(Answer& answer) const {
   const auto* attached = body_of<control::PublisherAttachedT>(answer.message);
-  if (attached == nullptr || answer.fds.size() < 2 || attached->stream >= limits::publishers_max) {
+  if (attached == nullptr || answer.fds.size() < 3 || attached->stream >= limits::publishers_max) {
     return fail(ErrorCode::internal, "the core answered a publisher's request with something else");
   }
   auto ring_memory =
@@ -354,16 +375,17 @@ Result<std::shared_ptr<PublisherAttachment>> Conductor::publisher_from(const Ans
   std::vector<Mapping> memory;
   memory.push_back(std::move(*ring_memory));
   memory.push_back(std::move(*marks));
-  return std::make_shared<PublisherAttachment>(
-      PublisherAttachment{std::move(memory), *ring, words, attached->stream, PublisherId(attached->publisher_id),
-                          Epoch(attached->epoch), PageNumber(attached->first_page), Sequence(attached->last_sequence),
-                          static_cast<ring::StallPolicy>(attached->stall_policy)});
+  return std::make_shared<PublisherAttachment>(PublisherAttachment{
+      std::move(memory), *ring, words, attached->stream, PublisherId(attached->publisher_id), Epoch(attached->epoch),
+      PageNumber(attached->first_page), Sequence(attached->last_sequence),
+      static_cast<ring::StallPolicy>(attached->stall_policy), attached->log_folder, std::move(answer.fds[2])});
 }
 
 Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const Answer& answer) const {
   const auto* attached = body_of<control::SubscriberAttachedT>(answer.message);
   if (attached == nullptr || answer.fds.size() < 4 || !attached->log_id ||
-      attached->rings.size() > limits::publishers_max) {
+      attached->rings.size() > limits::publishers_max ||
+      (attached->consumer && attached->consumer->slot >= limits::durable_consumers)) {
     return fail(ErrorCode::internal, "the core answered a subscriber's request with something else");
   }
   std::vector<Mapping> memory;
@@ -392,6 +414,11 @@ Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const A
   auto attachment = std::make_unique<SubscriberAttachment>(
       SubscriberAttachment{std::move(memory), std::move(rings), *order, words, own, attached->log_folder,
                            control::from_wire<LogId>(*attached->log_id), Run(attached->run)});
+  if (attached->consumer) {
+    const control::ConsumerHoldT& hold = *attached->consumer;
+    attachment->consumer = ConsumerHold{
+        &words->consumers[hold.slot], hold.generation, {attachment->log_id, Run(hold.run), Offset(hold.checkpoint)}};
+  }
   const GivenBack::Subscription given{answer.core, attached->subscription_id};
   // Given back to the core when the subscriber has let go of it, not before: its leases pin what it reads.
   return std::shared_ptr<SubscriberAttachment>(attachment.release(),

@@ -21,6 +21,14 @@
 
 namespace millrace {
 
+// What a subscription asks of the core.
+struct SubscriberRequest {
+  Level level = Level::live;
+  std::string consumer{};  // a durable one's name
+  bool take_over = false;
+  std::optional<Offset> start{};  // where a new durable consumer begins; at the synced end without one
+};
+
 class Conductor {
  public:
   explicit Conductor(BusOptions options);
@@ -35,8 +43,11 @@ class Conductor {
 
   [[nodiscard]] Result<Attached<PublisherAttachment>> attach_publisher(const std::string& topic,
                                                                        const std::string& name, bool take_over);
-  [[nodiscard]] Result<Attached<SubscriberAttachment>> attach_subscriber(const std::string& topic, Level level);
+  [[nodiscard]] Result<Attached<SubscriberAttachment>> attach_subscriber(const std::string& topic,
+                                                                         const SubscriberRequest& request);
   [[nodiscard]] Result<control::StatusReportT> status();
+  // Asks for something that is answered by Done.
+  [[nodiscard]] Status command(control::MessageT message);
 
  private:
   struct Answer {
@@ -57,7 +68,7 @@ class Conductor {
   };
   struct SubscriberSeat {
     std::string topic;
-    Level level;
+    SubscriberRequest request;
     std::weak_ptr<SubscriberLink> link;
   };
 
@@ -76,7 +87,7 @@ class Conductor {
   void attach_again();
   void detach_forgotten();
 
-  [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> publisher_from(const Answer& answer) const;
+  [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> publisher_from(Answer& answer) const;
   [[nodiscard]] Result<std::shared_ptr<SubscriberAttachment>> subscriber_from(const Answer& answer) const;
 
   BusOptions options_;

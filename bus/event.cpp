@@ -20,6 +20,10 @@ std::string_view to_string(Gap::Reason reason) {
       return "lapped";
     case Gap::Reason::not_recorded:
       return "not_recorded";
+    case Gap::Reason::retracted:
+      return "retracted";
+    case Gap::Reason::rolled_back:
+      return "rolled_back";
   }
   return "unknown";
 }

@@ -31,16 +31,19 @@ struct Event {
   [[nodiscard]] std::span<const std::byte> payload() const { return frame.payload(); }
 };
 
-// Events `from` to `to`, both included, of a publisher that this subscription will not see.
+// Events `from` to `to`, both included, of a publisher that this subscription will not see, or should not have.
 struct Gap {
   enum class Reason {
     lapped,        // level live: read too slowly; the log has them
     not_recorded,  // the log never had them: the disk stalled under live_only
+    retracted,     // level live: shown, and the log will never have them
+    rolled_back,   // level recorded: everything shown from offset `void_from` on is void, and comes anew
   };
   Reason reason = Reason::lapped;
   PublisherId publisher;
   Sequence from;
   Sequence to;
+  Offset void_from{};  // if rolled_back; then there is no publisher
 };
 [[nodiscard]] std::string_view to_string(Gap::Reason reason);
 

@@ -1,5 +1,6 @@
 #include "bus/follower.hpp"
 
+#include <algorithm>
 #include <string>
 
 namespace millrace {
@@ -30,10 +31,13 @@ Offset Follower::end() const {
 
 Status Follower::begin(const Start& start) {
   next_ = end();
-  if (std::holds_alternative<StartLatest>(start)) return {};
+  run_ = attachment_->run;
+  // A durable consumer begins at its checkpoint; a new one's was made from `start` when it got its name.
+  const Start from = attachment_->consumer ? Start(attachment_->consumer->checkpoint) : start;
+  if (std::holds_alternative<StartLatest>(from)) return {};
   auto log = open_log();
   if (!log) return fail(log.error());
-  const auto found = find_start(*log, start, next_, attachment_->run);
+  const auto found = find_start(*log, from, next_, attachment_->run);
   if (!found) return fail(found.error());
   next_ = *found;
   return {};
@@ -71,7 +75,14 @@ void Follower::report_missing(const FrameView& frame) {
 bool Follower::fetch() {
   for (;;) {
     attachment_->page->state.position.store(next_.value(), std::memory_order_relaxed);
-    if (next_ < end()) {
+    const Offset end = this->end();
+    // Read behind the end: who sees an end of a new run sees the run.
+    const Run run(attachment_->marks->topic.run.load(std::memory_order_acquire));
+    if (run != run_) {
+      follow_run(run, Offset(attachment_->marks->topic.run_begin.load(std::memory_order_acquire)));
+      continue;
+    }
+    if (next_ < end) {
       if (fetch_live()) return true;
       return fetch_replay();
     }
@@ -84,6 +95,17 @@ bool Follower::fetch() {
     }
     adopt(std::move(next));
   }
+}
+
+void Follower::follow_run(Run run, Offset begin) {
+  run_ = run;
+  if (next_ <= begin) return;
+  if (on_gap_) on_gap_({Gap::Reason::rolled_back, {}, {}, {}, begin});
+  next_ = begin;
+  batch_ = Batch();
+  last_.clear();
+  log_.reset();
+  entry_.reset();
 }
 
 bool Follower::fetch_live() {
@@ -135,6 +157,45 @@ bool Follower::fetch_replay() {
 // Mapped: a client of this host reads what its own core wrote. A bad sector ends the process with SIGBUS.
 Result<wal::Reader> Follower::open_log() const {
   return wal::Reader::open(*attachment_->files, attachment_->log_folder, wal::ReadMode::mapped);
+}
+
+bool Follower::wait(std::chrono::nanoseconds timeout) const {
+  constexpr std::chrono::nanoseconds link_interval = std::chrono::milliseconds(10);
+  const ring::TopicMarks& topic = attachment_->marks->topic;
+  const FutexWord& news = level_ == Level::synced ? topic.synced_news : topic.recorded_news;
+  const MonotonicTime deadline = system_clock().monotonic() + timeout;
+  for (;;) {
+    const std::uint32_t seen = news.load(std::memory_order_acquire);
+    if (next_ < end() || error_ || link_->state() == SubscriberLink::State::replaced ||
+        link_->state() == SubscriberLink::State::closed || topic.run.load(std::memory_order_acquire) != run_.value()) {
+      return true;
+    }
+    const auto left = deadline - system_clock().monotonic();
+    if (left.count() <= 0) return false;
+    futex_wait(news, seen, std::min<std::chrono::nanoseconds>(left, link_interval));
+  }
+}
+
+Status Follower::ack(Offset end) {
+  if (!attachment_->consumer) {
+    return fail(ErrorCode::invalid_argument, "only a durable consumer acknowledges: subscribe with a consumer's name");
+  }
+  if (end > next_) {
+    return fail(ErrorCode::invalid_argument, "offset " + std::to_string(end.value()) +
+                                                 " cannot be acknowledged: nothing from offset " +
+                                                 std::to_string(next_.value()) + " on has been read");
+  }
+  const auto& consumer = *attachment_->consumer;
+  if (consumer.mark->generation.load(std::memory_order_acquire) != consumer.generation) {
+    return fail(ErrorCode::fenced, "the consumer's name has gone to another process, or was reset: subscribe anew");
+  }
+  ring::Word& acked = attachment_->page->state.acked;
+  if (end.value() > acked.load(std::memory_order_relaxed)) acked.store(end.value(), std::memory_order_release);
+  return {};
+}
+
+Offset Follower::checkpoint() const {
+  return attachment_->consumer ? Offset(attachment_->consumer->mark->acked.load(std::memory_order_acquire)) : Offset();
 }
 
 Follower::Freshness Follower::freshness() const {

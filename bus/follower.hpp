@@ -3,10 +3,12 @@
 //   replay --(the order ring has the next offset, and its page can be leased)--> live
 //   live   --(the order ring or the page went by: lapped)---------------------> replay
 //   any    --(the core was replaced)------------------------------------------> replay, from the same offset
+//   any    --(a new run of the log gives out again offsets that were shown)---> replay, from the run's first offset
 //
 // Live frames are read where they lie, in the publishers' pages; replayed ones from the mapped log.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -36,9 +38,19 @@ class Follower {
   [[nodiscard]] std::optional<Event> next();
 
   // Where it stands: the next event wanted. A token to resume from, if the level is synced or once it is synced.
-  [[nodiscard]] Position position() const { return {attachment_->log_id, attachment_->run, next_}; }
+  [[nodiscard]] Position position() const { return {attachment_->log_id, run_, next_}; }
   // Why it stands still, if it does.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
+
+  // Sleeps until there is something to read, at most `timeout`. True: there is, or there may be news of the core.
+  [[nodiscard]] bool wait(std::chrono::nanoseconds timeout) const;
+
+  // Of a durable consumer: everything before `end` is dealt with. Costs a store; the core makes it durable soon after,
+  // see checkpoint(). Errors: invalid_argument (no durable consumer; beyond what was read), fenced (another process has
+  // taken the name over).
+  [[nodiscard]] Status ack(Offset end);
+  // What is durably acknowledged: where the next owner of the name begins.
+  [[nodiscard]] Offset checkpoint() const;
 
   struct Freshness {
     Offset recorded_end;
@@ -69,6 +81,8 @@ class Follower {
   [[nodiscard]] Status begin(const Start& start);
   void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] Offset end() const;  // the first offset this level may not show yet
+  // Goes back to where a new run began, if it gives out again what was shown.
+  void follow_run(Run run, Offset begin);
   [[nodiscard]] bool fetch();
   [[nodiscard]] bool fetch_live();
   [[nodiscard]] bool fetch_replay();
@@ -83,6 +97,7 @@ class Follower {
   std::optional<wal::Reader> log_;      // while replaying
   std::optional<std::uint64_t> entry_;  // while live: index of the next order entry
   Batch batch_;
+  Run run_;  // as of next_
   Offset next_;
   std::map<PublisherId, Sequence> last_;  // seen of each publisher, to tell what the log never had
   std::optional<Error> error_;

@@ -388,6 +388,91 @@ TEST_F(BusTest, APublisherWhoseSequenceDoesNotFollowIsStoppedAndNobodyElse) {
   EXPECT_NE(bus.recorder().stopped()[1].find("expected 4, found 99"), std::string::npos);
 }
 
+TEST_F(BusTest, AWatermarkSpeaksOfItsPublisherAloneAndNeverGoesBack) {
+  MemoryBus bus(options(), clock_);
+  auto first = bus.publisher("first");
+  publish(bus, *first, 50);
+  bus.settle();
+  EXPECT_EQ(first->synced_sequence(), Sequence(50));
+  bus.restart_core();
+  first->idle();
+  EXPECT_EQ(first->recorded_sequence(), Sequence(50));
+  EXPECT_EQ(first->synced_sequence(), Sequence(50)) << "though it has not published since";
+  first.reset();
+  bus.publisher_died("first");
+  auto second = bus.publisher("second");  // in the same stream
+  EXPECT_EQ(second->synced_sequence(), Sequence(0));
+  clock_.advance(std::chrono::seconds(1));
+  bus.settle();
+  EXPECT_EQ(second->synced_sequence(), Sequence(0));
+}
+
+TEST_F(BusTest, ABatchThatIsOpenWhenTheCoreIsReplacedStaysWhole) {
+  MemoryBus bus(options(), clock_);
+  auto publisher = bus.publisher("maker");
+  auto recorded = bus.subscribe(Level::recorded);
+  publish(bus, *publisher, 3);
+  publisher->begin_batch();
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(publish(*publisher));
+  bus.restart_core();
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(publish(*publisher));
+  bus.settle();
+  Seen seen;
+  EXPECT_EQ(seen.poll(**recorded), 3u) << "nothing of an open batch is seen";
+  publisher->end_batch();
+  bus.settle();
+  EXPECT_EQ(seen.poll(**recorded), 4u);
+  EXPECT_EQ(publisher->recorded_sequence(), Sequence(7));
+  EXPECT_EQ(bus.recorder().counters().sequence_errors, 0u);
+}
+
+TEST_F(BusTest, APublisherWhoseNameAnotherHadWhileTheCoreWasAwayIsClosed) {
+  MemoryBus bus(options(), clock_);
+  const auto admit = [&](const char* name, std::uint8_t incarnation) {
+    const std::size_t stream = bus.ask(name, Incarnation{{incarnation}}).value();
+    for (;;) {
+      auto attachment = bus.admitted(stream).value();
+      if (attachment != nullptr) return attachment;
+      bus.step();
+    }
+  };
+  const auto link = std::make_shared<PublisherLink>();
+  Publisher old({link, admit("maker", 1)}, bus.type(), clock_);
+  ASSERT_TRUE(publish(old));
+  bus.kill_core();
+  ASSERT_TRUE(bus.start_core());
+  ASSERT_TRUE(publish(old));  // it has not noticed
+  {
+    Publisher other({std::make_shared<PublisherLink>(), admit("maker", 2)}, bus.type(), clock_);
+    EXPECT_EQ(other.next_sequence(), Sequence(2));
+    ASSERT_TRUE(publish(other));
+  }
+  bus.release(0);
+  bus.settle();
+  link->replace(admit("maker", 1));
+  EXPECT_EQ(old.publish<TradeEvent>([](TradeEvent&) {}).status, PublishStatus::closed);
+}
+
+TEST_F(BusTest, ANamesNextEpochWaitsForTheStreamItHadBefore) {
+  auto settings = options();
+  settings.streams = 2;
+  MemoryBus bus(settings, clock_);
+  auto other = bus.publisher("other");
+  auto maker = bus.publisher("maker");
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(publish(*maker));
+  maker.reset();
+  other.reset();
+  bus.release(1);
+  ASSERT_EQ(bus.ask("third", Incarnation{{3}}).value(), 1u) << "it gets the maker's";
+  bus.release(0);
+  const std::size_t stream = bus.ask("maker", Incarnation{{4}}).value();
+  EXPECT_EQ(stream, 0u);
+  EXPECT_EQ(bus.admitted(stream).value(), nullptr);
+  while (bus.admitted(stream).value() == nullptr) bus.step();
+  EXPECT_EQ(bus.recorder().state(), TopicRecorder::State::ok);
+  EXPECT_EQ(bus.recorder().counters().events, 5u);
+}
+
 // A plain model against the machine: publishers, followers of all levels and starts, deaths of publishers and cores, in
 // an order that a seed chooses.
 TEST_F(BusTest, FollowersNeverMissOrRepeatAnythingWhateverHappens) {

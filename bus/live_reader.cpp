@@ -33,6 +33,7 @@ LiveReader::LiveReader(Attached<SubscriberAttachment> attached, OnGap on_gap)
     : link_(std::move(attached.link)), on_gap_(std::move(on_gap)) {
   adopt(std::move(attached.first));
   for (Stream& stream : streams_) stream.reader.join_at_tail();
+  losses_seen_ = attachment_->marks->topic.losses.load(std::memory_order_acquire);
 }
 
 void LiveReader::adopt(std::shared_ptr<SubscriberAttachment> next) {
@@ -44,6 +45,8 @@ void LiveReader::adopt(std::shared_ptr<SubscriberAttachment> next) {
     streams_.back().reader.join_at_oldest();
   }
   current_ = 0;
+  losses_seen_ = 0;
+  losses_.clear();
 }
 
 std::optional<Event> LiveReader::next() {
@@ -53,6 +56,7 @@ std::optional<Event> LiveReader::next() {
       if (is_news(stream, frame->sequence())) return Event{*frame, stream.publisher, stream.epoch, std::nullopt, {}};
     }
     if (refill()) continue;
+    if (attachment_->marks->topic.losses.load(std::memory_order_relaxed) != losses_seen_ || !losses_.empty()) retract();
     // The old rings are drained before they are given up.
     if (link_->state() != SubscriberLink::State::replaced) return std::nullopt;
     auto next = link_->take();
@@ -89,7 +93,7 @@ bool LiveReader::refill() {
     stream.cursor = FrameCursor(bytes);
     stream.publisher = publisher;
     stream.epoch = stream.reader.epoch();
-    stream.last = &last_[stream.publisher];
+    stream.shown = &shown_[stream.publisher];
     return true;
   }
   return false;
@@ -103,8 +107,46 @@ bool LiveReader::names_its_own(std::size_t ring, PublisherId named) const {
   return true;
 }
 
-bool LiveReader::is_news(const Stream& stream, Sequence sequence) const {
-  Sequence& last = *stream.last;
+// What the log will never have is taken back as far as it was shown; the rest of it once it is.
+void LiveReader::retract() {
+  const std::uint64_t count = attachment_->marks->topic.losses.load(std::memory_order_acquire);
+  for (; losses_seen_ < count; ++losses_seen_) {
+    if (const auto loss = ring::read_loss(*attachment_->marks, losses_seen_)) {
+      losses_.push_back(*loss);
+    } else {
+      ++retractions_missed_;
+    }
+  }
+  std::erase_if(losses_, [this](ring::Loss& loss) {
+    Shown& shown = shown_[loss.publisher];
+    if (shown.epoch > loss.epoch) return true;
+    if (shown.epoch < loss.epoch || shown.last < loss.from) return false;
+    take_back(loss.publisher, shown, loss.from, std::min(loss.to, shown.last));
+    return shown.last >= loss.to;
+  });
+  // One of a publisher that never shows them would stay.
+  if (losses_.size() > limits::losses_kept) losses_.erase(losses_.begin());
+}
+
+void LiveReader::take_back(PublisherId publisher, Shown& shown, Sequence from, Sequence to) {
+  from = std::max(from, shown.taken_back.next());
+  if (from > to) return;
+  shown.taken_back = to;
+  if (on_gap_) on_gap_({Gap::Reason::retracted, publisher, from, to});
+}
+
+bool LiveReader::is_news(const Stream& stream, Sequence sequence) {
+  Shown& shown = *stream.shown;
+  Sequence& last = shown.last;
+  if (shown.epoch < stream.epoch) [[unlikely]] {
+    // A new epoch goes on behind what is recorded: what was shown beyond is void, and its sequences name new events.
+    if (shown.epoch != Epoch() && sequence <= last) {
+      take_back(stream.publisher, shown, sequence, last);
+      last = Sequence(sequence.value() - 1);
+    }
+    shown.epoch = stream.epoch;
+    shown.taken_back = Sequence();
+  }
   if (sequence == last.next() || last == Sequence()) {
     last = sequence;
     return true;

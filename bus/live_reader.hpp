@@ -24,12 +24,19 @@ class LiveReader {
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on.
   [[nodiscard]] std::optional<Event> next();
 
-  [[nodiscard]] std::uint64_t malformed() const {
-    return malformed_;
-  }  // pages left at bytes that are no frame of their publisher
+  // Losses that were overwritten before they were looked at: what they would have retracted, the log's gap records say.
+  [[nodiscard]] std::uint64_t retractions_missed() const { return retractions_missed_; }
+  // Pages left at bytes that are no frame of their publisher.
+  [[nodiscard]] std::uint64_t malformed() const { return malformed_; }
   [[nodiscard]] const std::shared_ptr<SubscriberAttachment>& attachment() const { return attachment_; }
 
  private:
+  // Of a publisher, across attachments.
+  struct Shown {
+    Sequence last{};  // 0: nothing yet
+    Epoch epoch{};
+    Sequence taken_back{};  // told to be retracted up to here
+  };
   struct Stream {
     ring::Reader reader;
     FrameCursor cursor{{}};
@@ -37,8 +44,8 @@ class LiveReader {
     unsigned pauses = 0;    // before the next look, while each finds a little
     PublisherId publisher{};
     Epoch epoch{};
-    Sequence* last = nullptr;  // of this publisher, in last_
-    PageNumber looked_up{};    // page whose publisher was found to have this ring
+    Shown* shown = nullptr;  // of this publisher, in shown_
+    PageNumber looked_up{};   // page whose publisher was found to have this ring
   };
 
   void adopt(std::shared_ptr<SubscriberAttachment> next);
@@ -46,14 +53,19 @@ class LiveReader {
   // Whether a page of that ring may be of the publisher that it names: not if that one has another ring of this topic.
   [[nodiscard]] bool names_its_own(std::size_t ring, PublisherId named) const;
   // False for an event that was seen before the core was replaced. Reports what was missed before it.
-  [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence) const;
+  [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence);
+  void retract();
+  void take_back(PublisherId publisher, Shown& shown, Sequence from, Sequence to);
 
   std::shared_ptr<SubscriberLink> link_;
   OnGap on_gap_;
   std::shared_ptr<SubscriberAttachment> attachment_;
   std::vector<Stream> streams_;
   std::size_t current_ = 0;
-  std::map<PublisherId, Sequence> last_;  // seen of each publisher, across attachments; 0: none yet
+  std::map<PublisherId, Shown> shown_;
+  std::uint64_t losses_seen_ = 0;   // of the attachment
+  std::vector<ring::Loss> losses_;  // not all of which was shown yet
+  std::uint64_t retractions_missed_ = 0;
   std::uint64_t malformed_ = 0;
 };
 

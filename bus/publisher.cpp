@@ -42,12 +42,20 @@ PublishStatus Publisher::ready() {
     case PublisherLink::State::replaced: {
       auto next = link_->take();
       if (next == nullptr) return PublishStatus::disconnected;
+      if (next->epoch != attachment_->epoch) {
+        // Another process had the name in between, and went on behind what the log had: these sequences are its.
+        link_->close({ErrorCode::in_use,
+                      "the publisher's name went to another process while the core was away; what was "
+                      "not recorded by then is lost: begin as a new publisher"});
+        return PublishStatus::closed;
+      }
       adopt(std::move(next));
     }
   }
   if (reoffer_) {
     if (!reoffer_->run(*writer_)) return no_page();
     reoffer_.reset();
+    follow_batch();
   }
   return PublishStatus::ok;
 }
@@ -58,10 +66,12 @@ void Publisher::adopt(std::shared_ptr<PublisherAttachment> next) {
   if (reoffer_) {
     reoffer_->restart();
   } else if (writer_ && writer_->next_sequence() > writer.next_sequence()) {
-    reoffer_.emplace(std::move(attachment_), writer_->next_sequence());
+    reoffer_.emplace(std::move(attachment_), writer_->batch_first(), writer_->batched());
   }
   attachment_ = std::move(next);
   writer_.emplace(writer);
+  writer_->line().wanted.store(0, std::memory_order_relaxed);  // what the one before wanted
+  if (!reoffer_) follow_batch();
 }
 
 PublishStatus Publisher::no_page() {
@@ -70,7 +80,7 @@ PublishStatus Publisher::no_page() {
                                                                 : PublishStatus::back_pressured;
 }
 
-Published Publisher::publish(std::span<const std::byte> payload, std::optional<Offset> cause) {
+Published Publisher::publish(std::span<const std::byte> payload, std::optional<Cause> cause) {
   if (!type_->verify(payload)) return {PublishStatus::invalid, {}};
   const auto room = claim(payload.size());
   if (room.status != PublishStatus::ok) return {room.status, {}};
@@ -78,7 +88,7 @@ Published Publisher::publish(std::span<const std::byte> payload, std::optional<O
   return {PublishStatus::ok, commit_unchecked(type_->key(payload), cause, payload.size())};
 }
 
-Published Publisher::commit(std::size_t size, std::optional<Offset> cause) {
+Published Publisher::commit(std::size_t size, std::optional<Cause> cause) {
   MILLRACE_ASSERT(size <= claimed_.size(), "no more is committed than was claimed");
   const auto payload = claimed_.first(size);
   if (!type_->verify(payload)) return {PublishStatus::invalid, {}};

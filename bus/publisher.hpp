@@ -1,14 +1,19 @@
-// Publishes events into a ring: typed (built in the page), raw (claim, fill, commit) or in batches. Waits for nothing;
-// no call blocks, sleeps or enters the kernel. One thread.
+// Publishes events into a ring: typed (built in the page), raw (claim, fill, commit) or in batches. Publishing waits
+// for nothing: no such call blocks, sleeps or enters the kernel. Who wants to know what became of an event awaits it.
+// One thread.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "bus/attachment.hpp"
+#include "bus/base/ack.hpp"
 #include "bus/base/fast_clock.hpp"
 #include "bus/reoffer.hpp"
 #include "bus/ring/writer.hpp"
@@ -36,6 +41,19 @@ struct Published {
   [[nodiscard]] explicit operator bool() const { return status == PublishStatus::ok; }
 };
 
+struct AwaitOptions {
+  std::chrono::nanoseconds timeout = std::chrono::seconds(1);
+  unsigned attempts = 3;  // time-outs before `timed_out` is the answer
+};
+
+// The last event of a publisher that the log has: where one that was started anew goes on.
+struct LastRecorded {
+  Offset offset;
+  Sequence sequence;
+  std::optional<Cause> cause;
+  std::vector<std::byte> payload;
+};
+
 namespace testing {
 class MemoryBus;
 }
@@ -47,9 +65,9 @@ class Publisher {
             const Clock& clock = system_clock());
 
   // Builds an event of fixed shape in the page: a copy of the type's template, which `fill(T&)` completes through its
-  // mutable fields. `cause`: offset of the input event that led to this one.
+  // mutable fields. `cause`: the input event that led to this one, by its offset.
   template <class T, class Fill>
-  [[nodiscard]] Published publish(Fill&& fill, std::optional<Offset> cause = std::nullopt) {
+  [[nodiscard]] Published publish(Fill&& fill, std::optional<Cause> cause = std::nullopt) {
     static const schemas::EventTemplate<T> event;
     const auto claim = this->claim(event.bytes().size());
     if (claim.status != PublishStatus::ok) return {claim.status, {}};
@@ -65,7 +83,7 @@ class Publisher {
   }
 
   // Copies a finished payload, verified first.
-  [[nodiscard]] Published publish(std::span<const std::byte> payload, std::optional<Offset> cause = std::nullopt);
+  [[nodiscard]] Published publish(std::span<const std::byte> payload, std::optional<Cause> cause = std::nullopt);
 
   struct Claim {
     PublishStatus status = PublishStatus::disconnected;
@@ -74,12 +92,12 @@ class Publisher {
   // Room for `size` bytes of payload; then commit() or abort(). One claim at a time.
   [[nodiscard]] Claim claim(std::size_t size);
   // Verifies the first `size` bytes of the claim and publishes them; `invalid` leaves the claim open.
-  [[nodiscard]] Published commit(std::size_t size, std::optional<Offset> cause = std::nullopt);
+  [[nodiscard]] Published commit(std::size_t size, std::optional<Cause> cause = std::nullopt);
   void abort();
 
   // What is committed in between becomes visible at once and is recorded whole or not at all; it must fit one page.
-  void begin_batch() { writer_->begin_batch(); }
-  void end_batch() { writer_->end_batch(); }
+  void begin_batch() { set_batch(true); }
+  void end_batch() { set_batch(false); }
 
   // Tells that this publisher lives though it has nothing to say. Also picks up a new attachment.
   void idle();
@@ -91,6 +109,20 @@ class Publisher {
   // The last one that is in the log, or on the disk; 0 if none.
   [[nodiscard]] Sequence recorded_sequence() const;
   [[nodiscard]] Sequence synced_sequence() const;
+
+  // Sleeps until the event, and with it all before it, is acknowledged. A time-out is waited out `attempts` times; then
+  // it is not known yet, and outcome() tells later. Offers again by itself what a dead core had not recorded: whatever
+  // the answer is, nothing is to be published again.
+  [[nodiscard]] Acknowledgement await(Sequence sequence, const Ack& ack, AwaitOptions options = {});
+  // The same without sleeping: what is known now, timed_out if nothing is.
+  [[nodiscard]] AckStatus acknowledged(Sequence sequence, const Ack& ack);
+  [[nodiscard]] PublishPosition position_of(Sequence sequence) const { return {id(), epoch(), sequence}; }
+  // What became of an event of this publisher's name, whichever process published it. Looks into the log if need be.
+  // Errors: deleted (retention has passed it), and what reading the log says.
+  [[nodiscard]] Result<Outcome> outcome(const PublishPosition& position) const;
+  // nullopt if the log has none (any more). Errors: what reading the log says.
+  [[nodiscard]] Result<std::optional<LastRecorded>> last_recorded() const;
+
   // Why it is closed.
   [[nodiscard]] Error error() const { return link_->error(); }
   // Times that no page was free.
@@ -102,8 +134,18 @@ class Publisher {
   [[nodiscard]] PublishStatus ready();
   void adopt(std::shared_ptr<PublisherAttachment> next);
   [[nodiscard]] PublishStatus no_page();
-  Sequence commit_unchecked(Key key, std::optional<Offset> cause, std::size_t size) {
-    return writer_->commit({type_->id(), key, cause ? cause->value() + 1 : 0, clock_.now()}, size);
+  [[nodiscard]] AckStatus look_at_log(Sequence sequence, bool synced) const;
+  [[nodiscard]] AckStatus look_at_consumer(Sequence sequence, const std::string& name);
+  void want(Sequence sequence, const Ack& ack);
+  void set_batch(bool open) {
+    in_batch_ = open;
+    if (!reoffer_) follow_batch();  // else once it is through
+  }
+  void follow_batch() { in_batch_ ? writer_->begin_batch() : writer_->end_batch(); }
+  Sequence commit_unchecked(Key key, std::optional<Cause> cause, std::size_t size) {
+    return writer_->commit({type_->id(), key, cause ? cause->offset.value() + 1 : 0, clock_.now(),
+                            cause ? cause->index : std::uint16_t{0}},
+                           size);
   }
 
   std::shared_ptr<PublisherLink> link_;
@@ -113,7 +155,9 @@ class Publisher {
   std::optional<ring::Writer> writer_;
   std::optional<Reoffer> reoffer_;  // of what the core before this one had not recorded
   std::span<std::byte> claimed_;
+  bool in_batch_ = false;
   std::uint64_t back_pressured_ = 0;
+  std::pair<Sequence, Offset> located_{Sequence(), Offset()};  // the event last asked for in a consumer's name
 };
 
 inline Publisher::Claim Publisher::claim(std::size_t size) {

@@ -20,7 +20,7 @@ ClaimStatus offer(ring::Writer& into, const FrameView& frame) {
   }
   if (claim.status != ClaimStatus::ok) return claim.status;
   std::memcpy(claim.payload.data(), frame.payload().data(), frame.payload().size());
-  into.commit({frame.event_type(), frame.key(), frame.header().cause, frame.publish_time()});
+  into.commit({frame.event_type(), frame.key(), frame.header().cause, frame.publish_time(), frame.cause_index()});
   return ClaimStatus::ok;
 }
 
@@ -31,7 +31,7 @@ bool Reoffer::run(ring::Writer& into) {
   for (const PageNumber page : ring.listed()) {
     if (page <= done_) continue;
     const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
-    if (!slot || PublisherId(ring.page_header(*slot).core.publisher.load()) != old_->publisher) continue;
+    if (!slot || PublisherId(ring.core_line(*slot).publisher.load()) != old_->publisher) continue;
     into.begin_batch();
     FrameCursor cursor({ring.frames(*slot), ring.extent(page, *slot).bytes});
     while (const auto frame = cursor.next()) {
@@ -51,6 +51,15 @@ bool Reoffer::run(ring::Writer& into) {
     done_ = page;
   }
   if (into.next_sequence() < end_) into.skip_to(end_);
+  if (batched_.empty()) return true;
+  into.begin_batch();
+  FrameCursor cursor(batched_);
+  while (const auto frame = cursor.next()) {
+    if (offer(into, *frame) == ClaimStatus::back_pressured) {
+      into.abort_batch();
+      return false;
+    }
+  }
   return true;
 }
 

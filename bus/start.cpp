@@ -16,16 +16,19 @@ Result<Offset> find_time(wal::Reader& log, WallTime time, Offset end) {
   }
 }
 
-Status check(const Position& position, LogId log_id, Offset end, Run run) {
+Status check(const Position& position, const wal::Reader& log, Offset end, Run run) {
+  const LogId log_id = log.log_id();
   if (position.log_id != log_id) {
     return fail(ErrorCode::invalid_argument, "the position is of another log (" + to_hex(position.log_id.bytes) +
                                                  "); this one is " + to_hex(log_id.bytes));
   }
-  if (position.offset > end || position.run > run) {
+  // A later run gives out again what its predecessor lost: the offset may be there, and name another event.
+  const Offset last_common = std::min(end, log.end_of_run(position.run).value_or(end));
+  if (position.offset > last_common || position.run > run) {
     return fail(ErrorCode::rolled_back, "offset " + std::to_string(position.offset.value()) + " of run " +
                                             std::to_string(position.run.value()) +
                                             " was lost with the host; the last common offset is " +
-                                            std::to_string(end.value()));
+                                            std::to_string(last_common.value()));
   }
   return {};
 }
@@ -44,7 +47,7 @@ Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run 
   } else if (const auto* offset = std::get_if<Offset>(&start)) {
     found = *offset;
   } else if (const auto* position = std::get_if<Position>(&start)) {
-    MILLRACE_TRY(check(*position, log.log_id(), end, run));
+    MILLRACE_TRY(check(*position, log, end, run));
     found = position->offset;
   }
   if (found < first) {

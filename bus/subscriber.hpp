@@ -3,6 +3,7 @@
 
 #include <flatbuffers/flatbuffers.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -40,6 +41,18 @@ class Subscriber {
   void verify(bool on) { verify_ = on; }
   // Tells that this subscriber lives though it does not poll.
   void idle() { bump_progress(); }
+
+  // Sleeps until there is something to poll, at most `timeout`; true: there may be. At level live nothing tells: true
+  // at once.
+  [[nodiscard]] bool wait(std::chrono::nanoseconds timeout) {
+    bump_progress();
+    return follower() == nullptr || follower()->wait(timeout);
+  }
+  // See Follower::ack. Errors: invalid_argument, fenced.
+  [[nodiscard]] Status ack(Offset end) {
+    if (follower() == nullptr) return fail(ErrorCode::invalid_argument, "level live has no offsets to acknowledge");
+    return follower()->ack(end);
+  }
 
   // At levels recorded and synced; null at live.
   [[nodiscard]] Follower* follower() { return std::get_if<Follower>(&source_); }

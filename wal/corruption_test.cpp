@@ -64,9 +64,7 @@ TEST(Corruption, AFlippedBitInAnyByteIsFoundAndReported) {
   for (std::uint64_t at = 0; at < used; ++at) {
     bytes[at] ^= std::byte{0x10};
     const Seen seen = read_log(files);
-    if (at == 4 || at == 5) {
-      ASSERT_NE(seen.problem.find("format version"), std::string::npos) << at;
-    } else if (at < 4096) {  // the header: all batches are found behind it
+    if (at < 4096) {  // the header: all batches are found behind it
       ASSERT_TRUE(seen.is(0, 8)) << at << " " << seen.problem;
       ASSERT_EQ(seen.corruptions.size(), 1u) << at;
       EXPECT_EQ(seen.corruptions[0].from_byte, 0u);
@@ -160,7 +158,9 @@ TEST(Corruption, AMissingSegmentIsReportedWithItsOffsets) {
 TEST(Corruption, AnotherVersionIsRefusedByName) {
   FaultFileSystem files;
   { ASSERT_TRUE(begin(files)); }
-  (*files.bytes_of(segment_paths(files).at(0)))[4] = std::byte{9};
+  auto& bytes = *files.bytes_of(segment_paths(files).at(0));
+  bytes[4] = std::byte{9};
+  bytes[8] ^= std::byte{0x5a};  // another version checksums otherwise
   for (const Error& error :
        {Writer::open(files, "t", small_segments(), WallTime{1}).error(), Reader::open(files, "t").error()}) {
     EXPECT_EQ(error.code, ErrorCode::unsupported);

@@ -47,6 +47,17 @@ static_assert(offsetof(IndexHeader, magic) == 0 && offsetof(IndexHeader, version
 static_assert(sizeof(IndexEntry) == 24 && alignof(IndexEntry) == 8 && std::is_trivially_copyable_v<IndexEntry>);
 static_assert(offsetof(IndexEntry, first_offset) == 0 && offsetof(IndexEntry, record_time) == 8 &&
               offsetof(IndexEntry, byte) == 16);
+static_assert(sizeof(ConsumersHeader) == 48 && alignof(ConsumersHeader) == 8 &&
+              std::is_trivially_copyable_v<ConsumersHeader>);
+static_assert(offsetof(ConsumersHeader, magic) == 0 && offsetof(ConsumersHeader, version) == 4 &&
+              offsetof(ConsumersHeader, reserved) == 6 && offsetof(ConsumersHeader, checksum) == 8 &&
+              offsetof(ConsumersHeader, log_id) == 16 && offsetof(ConsumersHeader, number) == 32 &&
+              offsetof(ConsumersHeader, count) == 40);
+static_assert(sizeof(ConsumerEntry) == 88 && alignof(ConsumerEntry) == 8 &&
+              std::is_trivially_copyable_v<ConsumerEntry>);
+static_assert(offsetof(ConsumerEntry, generation) == 0 && offsetof(ConsumerEntry, run) == 8 &&
+              offsetof(ConsumerEntry, acked) == 16 && offsetof(ConsumerEntry, updated) == 24 &&
+              offsetof(ConsumerEntry, name_size) == 32 && offsetof(ConsumerEntry, name) == 40);
 
 std::uint64_t checksum_of(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());

@@ -17,9 +17,10 @@ namespace millrace::wal {
 // recorded nothing), never the same number.
 using SegmentNumber = Ordinal<struct SegmentNumberTag>;
 
-inline constexpr std::uint32_t segment_magic = 0x53574c4d;  // "MLWS"
-inline constexpr std::uint32_t batch_magic = 0x42574c4d;    // "MLWB"
-inline constexpr std::uint32_t index_magic = 0x49574c4d;    // "MLWI"
+inline constexpr std::uint32_t segment_magic = 0x53574c4d;    // "MLWS"
+inline constexpr std::uint32_t batch_magic = 0x42574c4d;      // "MLWB"
+inline constexpr std::uint32_t index_magic = 0x49574c4d;      // "MLWI"
+inline constexpr std::uint32_t consumers_magic = 0x43574c4d;  // "MLWC"
 inline constexpr std::uint16_t format_version = 1;
 
 // Batches begin at a multiple of this in the file, so that no later write touches the header's block.
@@ -105,10 +106,34 @@ struct IndexEntry {
   std::uint64_t byte;
 };
 
+// `consumers`: two copies of the table of durable consumers, `consumers_copy_bytes` each, zeros behind the entries.
+struct ConsumersHeader {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest of the copy, zeros included
+  std::array<std::uint8_t, 16> log_id;
+  std::uint64_t number;  // up by one at each write: the higher of two good copies counts
+  std::uint64_t count;   // ConsumerEntries that follow
+};
+
+struct ConsumerEntry {
+  std::uint64_t generation;
+  std::uint64_t run;
+  std::uint64_t acked;
+  std::int64_t updated;
+  std::uint64_t name_size;
+  std::array<char, limits::consumer_name_size_max> name;  // the rest is zeros
+};
+
+inline constexpr std::size_t consumers_copy_bytes = 8192;
+static_assert(sizeof(ConsumersHeader) + limits::durable_consumers * sizeof(ConsumerEntry) <= consumers_copy_bytes);
+static_assert(consumers_copy_bytes % header_alignment == 0, "no write of one copy touches a block of the other");
+
 // XXH3, 64 bits.
 [[nodiscard]] std::uint64_t checksum_of(std::span<const std::byte> bytes);
 
-// Where the checksummed part of each of the three headers begins.
+// Where the checksummed part of each header begins.
 inline constexpr std::size_t checksummed_from = 16;
 
 }  // namespace millrace::wal

@@ -100,7 +100,7 @@ TEST(Log, FailingAtAnyOperationNeverLosesWhatWasSynced) {
         }
         synced = writer->synced_end().value();
         if (writer->failure()) {
-          ASSERT_TRUE(writer->reopen_after_failure(WallTime{1})) << n;
+          ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew)) << n;
           ASSERT_EQ(writer->next_offset(), Offset(synced)) << n;
         }
       }

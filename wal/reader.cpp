@@ -53,6 +53,13 @@ Result<Reader> Reader::open(FileSystem& files, const std::string& folder, ReadMo
   }
 }
 
+std::optional<Offset> Reader::end_of_run(Run run) const {
+  for (const Link& link : chain_) {
+    if (link.header_valid && link.run > run) return link.name.first_offset;
+  }
+  return std::nullopt;
+}
+
 Status Reader::refresh() {
   auto chain = list_chain(*files_, folder_);
   for (int attempt = 0; !chain && chain.error().code == ErrorCode::deleted && attempt < attempts_max; ++attempt) {

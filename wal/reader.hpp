@@ -72,6 +72,9 @@ class Reader {
   [[nodiscard]] LogId log_id() const { return log_id_; }
   [[nodiscard]] Offset first_offset() const { return chain_.front().name.first_offset; }
   [[nodiscard]] Offset position() const { return wanted_; }  // the next event's offset
+  // Where the next run begins, if there is one: offsets of `run` from there on were taken back. As of the last call
+  // that read the folder (open() does).
+  [[nodiscard]] std::optional<Offset> end_of_run(Run run) const;
   // One past the last event there is now; reads what is new since it was last asked.
   [[nodiscard]] Result<Offset> end_offset();
   [[nodiscard]] Result<std::vector<PublisherEntry>> publishers();  // as of end_offset()

@@ -128,6 +128,7 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
     if (!newest) bound = {link.end, (*chain)[i + 1].name.first_offset};
     if (limit && link.name.number == limit->segment) bound = {limit->byte, place.next_offset};
     const Place begin = place;
+    state.synced_through = place.at;
     IndexBuilder index;
     for (;;) {
       const auto next = step(*segment, place, bound);
@@ -141,6 +142,7 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
       state.log_id = LogId{batch->header.log_id};
       state.run = std::max(state.run, Run(batch->header.run));
       state.record_time = std::max(state.record_time, batch->header.record_time);
+      state.synced_through = std::max(state.synced_through, batch->header.synced_through);
       index.add(batch->header, batch->at);
       MILLRACE_TRY(apply(*batch, state.publishers));
     }

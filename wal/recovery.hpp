@@ -51,10 +51,11 @@ struct RecoveryReport {
 struct LogState {
   LogId log_id;  // nil: there is no log yet
   Run run;
-  SegmentName last;          // the newest segment that counts
-  SegmentNumber number_max;  // of any file there is, void ones too
-  Place end;                 // in `last`
-  bool empty = false;        // `last` holds no batch, and nothing that could have been one
+  SegmentName last;                  // the newest segment that counts
+  SegmentNumber number_max;          // of any file there is, void ones too
+  Place end;                         // in `last`
+  std::uint64_t synced_through = 0;  // bytes of `last` that a batch in it says are synced; at least its header
+  bool empty = false;                // `last` holds no batch, and nothing that could have been one
   std::int64_t record_time = 0;
   std::vector<PublisherEntry> publishers;
   std::vector<IndexEntry> index;  // of `last`

@@ -113,26 +113,26 @@ Result<SegmentReader> SegmentReader::open(FileSystem& files, const std::string& 
 }
 
 Result<bool> SegmentReader::load_header() {
-  auto bytes = view(0, sizeof(SegmentHeader), true);
+  auto bytes = view(0, sizeof(SegmentHeader), true, 0);
   if (!bytes) return fail(bytes.error());
   if (bytes->size() < sizeof(SegmentHeader)) return true;
   header_ = load<SegmentHeader>(bytes->data());
   if (header_.magic != segment_magic) return true;
-  if (header_.version != format_version) {
+  const std::size_t needed = sizeof(SegmentHeader) + header_.publisher_count * sizeof(PublisherRecord);
+  bool whole = header_.header_bytes <= header_bytes_max && header_.header_bytes % header_alignment == 0 &&
+               header_.header_bytes >= needed;
+  if (whole) {
+    bytes = view(0, header_.header_bytes, true, 0);
+    if (!bytes) return fail(bytes.error());
+    whole = bytes->size() == header_.header_bytes && checksum_of(bytes->subspan(checksummed_from)) == header_.checksum;
+  }
+  // Right as version 1 but for the version: that is a flipped bit. Later versions checksum otherwise.
+  if (!whole && header_.version != format_version) {
     return fail(ErrorCode::unsupported, "segment " + to_file_name(name_) + " has format version " +
                                             std::to_string(header_.version) + ", this build reads version " +
                                             std::to_string(format_version) + "; use the millrace that wrote it");
   }
-  const std::size_t needed = sizeof(SegmentHeader) + header_.publisher_count * sizeof(PublisherRecord);
-  if (header_.header_bytes > header_bytes_max || header_.header_bytes % header_alignment != 0 ||
-      header_.header_bytes < needed || header_.reserved != 0) {
-    return true;
-  }
-  bytes = view(0, header_.header_bytes, true);
-  if (!bytes) return fail(bytes.error());
-  if (bytes->size() < header_.header_bytes || checksum_of(bytes->subspan(checksummed_from)) != header_.checksum) {
-    return true;
-  }
+  if (!whole || header_.version != format_version || header_.reserved != 0) return true;
   if (header_.segment != name_.number.value() || header_.first_offset != name_.first_offset.value()) return false;
   for (std::uint32_t i = 0; i < header_.publisher_count; ++i) {
     auto entry =
@@ -144,14 +144,14 @@ Result<bool> SegmentReader::load_header() {
   return true;
 }
 
-Result<Bytes> SegmentReader::view(std::uint64_t at, std::size_t size, bool fresh) {
+Result<Bytes> SegmentReader::view(std::uint64_t at, std::size_t size, bool fresh, std::size_t ahead) {
   if (mapping_) {
     if (at >= mapping_.size()) return Bytes{};
     return Bytes(mapping_.bytes().subspan(at, std::min<std::uint64_t>(size, mapping_.size() - at)));
   }
   if (fresh || at < buffer_at_ || at + size > buffer_at_ + buffer_size_) {
-    const std::size_t wanted = fresh ? size : std::max(size, ahead_);
-    if (buffer_.size() < wanted) buffer_.resize(std::max(wanted, read_ahead_max));
+    const std::size_t wanted = fresh ? size : std::max(size, ahead);
+    if (buffer_.size() < wanted) buffer_.resize(wanted);
     const auto got = file_->pread(std::span(buffer_).first(wanted), at);
     if (!got) return buffer_size_ = 0, fail(got.error());
     buffer_at_ = at;
@@ -162,10 +162,11 @@ Result<Bytes> SegmentReader::view(std::uint64_t at, std::size_t size, bool fresh
 }
 
 Result<std::optional<Batch>> SegmentReader::batch_at(std::uint64_t at, Check check) {
+  const std::size_t ahead = check == Check::header ? std::min(ahead_, read_ahead_headers) : ahead_;
   // A reader that buffered a half-written batch must look again before it says that none is there.
   for (const bool fresh : {false, true}) {
     if (fresh && mapping_) break;
-    auto bytes = view(at, sizeof(BatchHeader), fresh);
+    auto bytes = view(at, sizeof(BatchHeader), fresh, ahead);
     if (!bytes) return fail(bytes.error());
     if (bytes->size() < sizeof(BatchHeader)) continue;
     Batch batch{load<BatchHeader>(bytes->data()), {}, at};
@@ -183,7 +184,7 @@ Result<std::optional<Batch>> SegmentReader::batch_at(std::uint64_t at, Check che
                                                          : false;
     if (!shaped || batch.end() > size_) continue;
     if (check == Check::header) return batch;
-    bytes = view(at, sizeof(BatchHeader) + header.bytes, fresh);
+    bytes = view(at, sizeof(BatchHeader) + header.bytes, fresh, ahead);
     if (!bytes) return fail(bytes.error());
     if (bytes->size() < sizeof(BatchHeader) + header.bytes) continue;
     batch.body = bytes->subspan(sizeof(BatchHeader));
@@ -200,7 +201,7 @@ Result<std::optional<Batch>> SegmentReader::find(std::uint64_t from, std::uint64
   constexpr std::size_t step = read_ahead_max;
   end = std::min(end, size_);
   for (std::uint64_t at = (from + 7) / 8 * 8; at < end;) {
-    const auto bytes = view(at, static_cast<std::size_t>(std::min<std::uint64_t>(step, end - at)), false);
+    const auto bytes = view(at, static_cast<std::size_t>(std::min<std::uint64_t>(step, end - at)), false, ahead_);
     if (!bytes) return fail(bytes.error());
     std::size_t i = 0;
     while (i + 8 <= bytes->size() && load<std::uint32_t>(bytes->data() + i) != batch_magic) i += 8;

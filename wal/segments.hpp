@@ -77,7 +77,9 @@ class SegmentReader {
 
  private:
   static constexpr std::size_t read_ahead_max = 256 * 1024;
-  [[nodiscard]] Result<Bytes> view(std::uint64_t at, std::size_t size, bool fresh);  // shorter at the file's end
+  static constexpr std::size_t read_ahead_headers = 16 * 1024;  // who wants headers alone skips the bodies
+  // Shorter at the file's end. Not `fresh`: reads up to `ahead` more than asked.
+  [[nodiscard]] Result<Bytes> view(std::uint64_t at, std::size_t size, bool fresh, std::size_t ahead);
   [[nodiscard]] Result<bool> load_header();  // false: it is the valid header of another segment
 
   SegmentName name_;

@@ -52,6 +52,7 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
 
 Status Writer::start(const LogState& state, Run run, WallTime now) {
   log_id_ = state.log_id;
+  if (run != run_) run_begin_ = state.end.next_offset;
   run_ = run;
   publishers_ = state.publishers;
   recovered_ = state.report;
@@ -80,7 +81,7 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
       previous.previous_end = state.end.at;
       previous.previous_checksum = state.end.previous;
       // All up to its end counts from now on, so it must be on the disk before the header that says so.
-      MILLRACE_TRY(last->file().sync());
+      MILLRACE_TRY(write_again(state));
       (void)write_index(*files_, folder_, state.last, log_id_, state.end.at, state.index);
     }
   }
@@ -93,6 +94,23 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   }
   rebuild_indexes(state.chain);
   return clear_void_files();
+}
+
+// What is not known to be synced is written once more: after a sync that failed the kernel takes for clean what the
+// disk never got, and the next sync says nothing. An earlier life of this writer may have met that.
+Status Writer::write_again(const LogState& state) {
+  auto file = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
+  if (!file) return fail(file.error());
+  std::vector<std::byte> bytes(std::min<std::uint64_t>(state.end.at - state.synced_through, 1 << 20));
+  for (std::uint64_t at = state.synced_through; at < state.end.at;) {
+    const auto got =
+        (*file)->pread(std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), state.end.at - at)), at);
+    if (!got) return fail(got.error());
+    if (*got == 0) break;
+    MILLRACE_TRY(write_all(**file, Bytes(bytes).first(*got), {}, at));
+    at += *got;
+  }
+  return (*file)->sync();
 }
 
 // What the chain does not name: a segment that recorded nothing, or that a failed writer could not finish. Neither has
@@ -234,7 +252,8 @@ Status Writer::roll(WallTime now) {
 }
 
 tl::unexpected<Error> Writer::poison(const Error& error) {
-  if (!failure_) failure_ = error;
+  // no_space says that nothing changed and that trying again may help. Neither is true any more.
+  if (!failure_) failure_ = {error.code == ErrorCode::no_space ? ErrorCode::io_failed : error.code, error.message};
   return fail(*failure_);
 }
 
@@ -381,7 +400,7 @@ Status Writer::sync() {
   return result;
 }
 
-Status Writer::reopen_after_failure(WallTime now) {
+Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   ++life_;
   file_.reset();
   prepared_ = {};
@@ -393,7 +412,7 @@ Status Writer::reopen_after_failure(WallTime now) {
                                            std::to_string(synced_end_.value()) + "; check the disk"});
   }
   const RecoveryReport first_report = recovered_;
-  if (const auto started = start(*state, run_, now); !started) {
+  if (const auto started = start(*state, rewrite == Rewrite::same ? run_ : run_.next(), now); !started) {
     failure_ = started.error();
     return started;
   }

@@ -36,6 +36,12 @@ struct WriterOptions {
   std::optional<LogId> log_id;  // of a new log; random if empty (tests give one)
 };
 
+// How what a failure left unsynced will be appended again.
+enum class Rewrite {
+  same,  // every event at the offset that it had
+  anew,  // otherwise: offsets are given out again, in a new run
+};
+
 struct Recorded {
   Offset first_offset;
   std::uint32_t count;
@@ -68,6 +74,7 @@ class Writer {
 
   [[nodiscard]] LogId log_id() const { return log_id_; }
   [[nodiscard]] Run run() const { return run_; }
+  [[nodiscard]] Offset run_begin() const { return run_begin_; }  // the first offset of the run
   // The oldest event there is.
   [[nodiscard]] Offset first_offset() const {
     return sealed_.empty() ? name_.first_offset : sealed_.front().name.first_offset;
@@ -99,7 +106,7 @@ class Writer {
   // Call when idle: writes a little of the next segment. True: there is more to do. no_space is no failure.
   [[nodiscard]] Result<bool> prepare_next_segment();
   // Goes on from synced_end() in a new segment; the caller appends again what was not synced.
-  [[nodiscard]] Status reopen_after_failure(WallTime now);
+  [[nodiscard]] Status reopen_after_failure(WallTime now, Rewrite rewrite);
   // Deletes the oldest sealed segments until what stays is at most `bytes_max`. The number deleted.
   [[nodiscard]] Result<std::size_t> retain(std::uint64_t bytes_max);
   // Deletes the oldest sealed segments as long as all their events were recorded before `oldest`. Of what an earlier
@@ -123,6 +130,7 @@ class Writer {
   [[nodiscard]] Status start(const LogState& state, Run run, WallTime now);
   [[nodiscard]] Status begin_segment(WallTime now, const SegmentHeader& previous);
   [[nodiscard]] Status make_prepared();
+  [[nodiscard]] Status write_again(const LogState& state);
   [[nodiscard]] Status clear_void_files();
   void rebuild_indexes(const std::vector<Link>& chain);
   [[nodiscard]] bool recycle(const std::string& file_path);
@@ -139,6 +147,7 @@ class Writer {
   std::unique_ptr<File> lock_;
   LogId log_id_;
   Run run_;
+  Offset run_begin_;
   std::vector<PublisherEntry> publishers_;
   RecoveryReport recovered_;
   std::vector<Sealed> sealed_;  // oldest first

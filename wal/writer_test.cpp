@@ -67,6 +67,36 @@ TEST(Writer, RefusesWhatDoesNotContinueAPublisher) {
   EXPECT_TRUE(read_log(files).is(0, 2));
 }
 
+TEST(Writer, WritesAgainWhatAnEarlierLifeCouldNotSync) {
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    FaultFileSystem files;
+    {
+      auto writer = begin(files);
+      ASSERT_TRUE(add(*writer, 5));
+      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add(*writer, 100));
+      files.fail_at(0, ErrorCode::io_failed);
+      EXPECT_FALSE(writer->sync());
+      files.heal();
+    }
+    {
+      auto next = Writer::open(files, "t", small_segments(), WallTime{1});
+      ASSERT_TRUE(next);
+      EXPECT_EQ(next->synced_end(), Offset(105));
+    }
+    files.crash(seed);
+    EXPECT_TRUE(read_log(files).is(0, 105)) << "crash " << seed;
+  }
+}
+TEST(Writer, AnswersNoSpaceOnlyWhereTryingAgainHelps) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  files.fail_at(0, ErrorCode::no_space);
+  EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::io_failed);
+  files.heal();
+  EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::io_failed);
+  EXPECT_EQ(writer->failure()->code, ErrorCode::io_failed);
+}
 TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   FaultFileSystem files;
   auto writer = begin(files);
@@ -82,7 +112,7 @@ TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   EXPECT_FALSE(writer->sync_due(MonotonicTime{1}, true));
   EXPECT_EQ(writer->next_offset(), Offset(10));
   EXPECT_EQ(writer->synced_end(), Offset(5));
-  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}));
+  ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew));
   EXPECT_EQ(writer->next_offset(), Offset(5));
   EXPECT_EQ(writer->publishers().at(0).last_sequence, Sequence(5));
   writer->complete_sync(before, {});  // of the life before: ignored
@@ -115,10 +145,10 @@ TEST(Writer, FindsNothingChangedWhenThereIsNoSpaceForASegment) {
     files.heal();
     ASSERT_EQ(writer->next_offset(), rolled ? end + 10 : end) << n;
     if (!rolled) {
-      ASSERT_EQ(rolled.error().code, ErrorCode::no_space) << n;
+      ASSERT_EQ(rolled.error().code, writer->failure() ? ErrorCode::io_failed : ErrorCode::no_space) << n;
     }
     if (writer->failure()) {
-      ASSERT_TRUE(writer->reopen_after_failure(WallTime{1})) << n;
+      ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew)) << n;
       while (writer->next_offset() < end) ASSERT_TRUE(add(*writer, 10));
     } else {
       unchanged += !rolled;

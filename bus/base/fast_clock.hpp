@@ -16,6 +16,8 @@ class FastClock {
   // `clock` sets it. Without an invariant counter, or with a clock that is not the system's, each now() asks `clock`.
   explicit FastClock(const Clock& clock = system_clock());
 
+  [[nodiscard]] const Clock& source() const { return *clock_; }
+
   [[nodiscard]] WallTime now() {
     if (!counting_) return last_ = std::max(last_, clock_->wall());
     const std::uint64_t ticks = __rdtsc() - set_ticks_;

@@ -3,7 +3,7 @@
 //   offset  size  field
 //        0     4  length        bytes of header and payload, without the padding to 8
 //        4     2  event_type    number in the event registry (schemas/registry.hpp)
-//        6     2  flags         0; readers ignore bits they do not know
+//        6     2  cause_index   which of the events of its cause in this topic, from 0; 65535: that or a later one
 //        8     8  sequence      of its publisher in this topic, from 1, gapless
 //       16     8  publish_time  wall-clock nanoseconds
 //       24     8  key           key_of(instrument or account), 0 if the event has none
@@ -33,11 +33,24 @@ enum class EventTypeId : std::uint16_t {};
 struct FrameHeader {
   std::uint32_t length;
   std::uint16_t event_type;
-  std::uint16_t flags;
+  std::uint16_t cause_index;
   std::uint64_t sequence;
   std::int64_t publish_time;
   std::uint64_t key;
   std::uint64_t cause;
+};
+
+// The input event that led to an event, and which of the events it led to in that topic: 0, 1, 2 ...
+struct Cause {
+  static constexpr std::uint16_t index_max = UINT16_MAX;  // stands for itself and all behind it
+
+  constexpr Cause(Offset input, std::uint16_t at = 0)
+      : offset(input), index(at) {}  // not explicit: mostly it is the first
+
+  bool operator==(const Cause&) const = default;
+
+  Offset offset;
+  std::uint16_t index;
 };
 
 inline constexpr std::size_t frame_alignment = 8;
@@ -65,6 +78,7 @@ class FrameView {
   [[nodiscard]] std::optional<Offset> cause() const {
     return header().cause == 0 ? std::nullopt : std::optional(Offset(header().cause - 1));
   }
+  [[nodiscard]] std::uint16_t cause_index() const { return header().cause_index; }  // 0 if there is no cause
   [[nodiscard]] std::span<const std::byte> payload() const {
     return {at_ + frame_header_size, length_ - frame_header_size};
   }

@@ -1,6 +1,8 @@
 #include "bus/base/idle.hpp"
 
 #include <immintrin.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -37,7 +39,21 @@ void BackOffIdle::idle(std::uint64_t work) {
     ::prctl(PR_SET_TIMERSLACK, 1UL);
     slack_set_ = true;
   }
-  std::this_thread::sleep_for(sleep_);
+  rest();
+}
+
+void BackOffIdle::rest() {
+  if (bell_ < 0) {
+    std::this_thread::sleep_for(sleep_);
+  } else {
+    const timespec time{sleep_.count() / 1'000'000'000, sleep_.count() % 1'000'000'000};
+    pollfd bell{bell_, POLLIN, 0};
+    if (::ppoll(&bell, 1, &time, nullptr) > 0) {
+      eventfd_t ignored;
+      (void)::eventfd_read(bell_, &ignored);
+      return idle(1);
+    }
+  }
   sleep_ = std::min(sleep_ * 2, limits_.max_sleep);
 }
 

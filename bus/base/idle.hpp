@@ -15,6 +15,8 @@ class IdleStrategy {
   virtual ~IdleStrategy() = default;
   // `work` is what do_work() returned: above 0 resets, 0 idles a little more each time.
   virtual void idle(std::uint64_t work) = 0;
+  // An eventfd that ends a sleep early when it is written to. For strategies that sleep.
+  virtual void set_bell(int /*fd*/) {}
 };
 
 // Burns its core: the least latency, where each spinning thread has a core of its own.
@@ -42,12 +44,16 @@ class BackOffIdle final : public IdleStrategy {
   BackOffIdle() : BackOffIdle(Limits{}) {}
   explicit BackOffIdle(Limits limits) : limits_(limits), sleep_(limits.min_sleep) {}
   void idle(std::uint64_t work) override;
+  void set_bell(int fd) override { bell_ = fd; }
 
  private:
+  void rest();
+
   Limits limits_;
   std::uint32_t idled_ = 0;
   std::chrono::nanoseconds sleep_;
   bool slack_set_ = false;
+  int bell_ = -1;
 };
 
 // "spin", "yield" or "back_off".

@@ -21,11 +21,13 @@ inline constexpr std::uint32_t unsynced_max = 32;    // pages the recorder may h
 inline constexpr std::uint32_t publishers_max = 10;  // per topic
 inline constexpr std::uint32_t readers = 64;         // default shared-memory subscriptions per topic
 inline constexpr std::uint32_t readers_max = 1024;
+inline constexpr std::uint32_t losses_kept = 32;           // of a topic, in shared memory
 inline constexpr std::uint32_t order_entries = 16 * 1024;  // entries of an order ring, one a batch
 
 // Names: [a-z0-9_.-], as they stand in paths, URLs and configuration.
 inline constexpr std::size_t topic_name_size_max = 48;
 inline constexpr std::size_t publisher_name_size_max = 48;
+inline constexpr std::size_t consumer_name_size_max = 48;
 
 // iceoryx 2.0.3, which holds the rings: each is a chunk, all rings of one size are a pool.
 inline constexpr std::size_t chunk_overhead = memory_page + cache_line;  // its header, and the way to the next page
@@ -43,6 +45,7 @@ inline constexpr std::uint64_t roudi_bytes = 65ull << 20;                // its 
 inline constexpr std::uint64_t segment_size = 64ull << 20;
 inline constexpr std::chrono::nanoseconds linger{1'000'000};  // longest wait of an unsynced batch for company
 inline constexpr std::uint64_t linger_bytes = 1 << 20;
+inline constexpr std::size_t durable_consumers = 64;  // per topic
 
 // The largest payload that fits a page of the default size.
 inline constexpr std::size_t payload_size_max = page_size - page_header_size - frame_header_size;

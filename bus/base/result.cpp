@@ -37,6 +37,8 @@ std::string_view to_string(ErrorCode code) {
       return "io_failed";
     case ErrorCode::exhausted:
       return "exhausted";
+    case ErrorCode::fenced:
+      return "fenced";
     case ErrorCode::internal:
       return "internal";
   }

@@ -24,6 +24,7 @@ enum class ErrorCode {
   no_space,          // the disk or /dev/shm is full
   io_failed,         // a read, write or sync failed
   exhausted,         // a configured limit (publishers, readers, sessions) is reached
+  fenced,            // another process has taken over what this one held
   internal,          // a bug
 };
 

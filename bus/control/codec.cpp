@@ -40,6 +40,9 @@ bool is_request(Body body) {
     case Body::DetachSubscriber:
     case Body::DetachPublisher:
     case Body::GetStatus:
+    case Body::ReopenTopic:
+    case Body::ResetConsumer:
+    case Body::DeleteConsumer:
       return true;
     default:
       return false;

@@ -10,9 +10,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 
 #include "bus/base/assert.hpp"
+#include "bus/base/clock.hpp"
+#include "bus/base/idle.hpp"
 
 namespace millrace::control {
 namespace {
@@ -34,6 +37,18 @@ Result<sockaddr_un> address_of(const std::string& path) {
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
+}
+
+// A core that was killed while it started another program leaves that one with copies of its descriptors, the locks
+// among them, until its exec. So a lock is not a living core's before some time has passed.
+bool wait_for_lock(int fd) {
+  BackOffIdle idle;
+  const MonotonicTime end = system_clock().monotonic() + std::chrono::seconds(1);
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (system_clock().monotonic() > end) return false;
+    idle.idle(0);
+  }
+  return true;
 }
 
 UniqueFd make_socket() {
@@ -178,7 +193,7 @@ Result<Listener> Listener::bind(const std::string& path, mode_t mode) {
   // Of two that start at once, one must not take the other's socket, bound but not yet listening, for a dead one.
   UniqueFd lock(::open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!lock) return fail_errno("cannot open " + path + ".lock", errno);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return in_use();
+  if (!wait_for_lock(lock.get())) return in_use();
   const UniqueFd probe = make_socket();
   if (connect_to(probe.get(), *address) == 0) return in_use();
   struct stat file {};

@@ -443,6 +443,7 @@ Result<Config> parse(std::string_view text, const std::string& origin, const std
                {"log_dir", words(config.log_dir)},
                {"heartbeat_interval", duration(config.heartbeat_interval, 1ms)},
                {"heartbeat_timeout", duration(config.heartbeat_timeout, 1ms)},
+               {"lag_limit", number(config.lag_limit, 0, INT64_MAX)},
                {"control",
                 table([&](const toml::table& t) { read_thread(checker, t, "core.control", config.control); })},
                {"disk", table([&](const toml::table& t) { read_thread(checker, t, "core.disk", config.disk); })}});

@@ -55,6 +55,7 @@ struct Config {
   ThreadConfig disk;
   std::chrono::nanoseconds heartbeat_interval = std::chrono::seconds(1);  // one I/O that takes longer is a stall
   std::chrono::nanoseconds heartbeat_timeout = std::chrono::seconds(3);   // without progress: degraded; twice: failed
+  std::uint64_t lag_limit = 1'000'000;  // events that a subscription may be behind before it lags; 0: any number
   GatewayConfig gateway;
   std::vector<TopicConfig> topics;
 

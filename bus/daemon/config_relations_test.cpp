@@ -32,6 +32,14 @@ TEST(ConfigRelations, TimesThatAlwaysElapseAreRefused) {
   expect_error("[core]\nheartbeat_timeout = \"10us\"\n", "2:", "core.heartbeat_timeout: must be at least 1000us");
 }
 
+TEST(ConfigRelations, ALagLimitIsANumberOfEvents) {
+  expect_error("[core]\nlag_limit = -1\n", "2:", "core.lag_limit: wants a whole number from 0");
+  expect_error("[core]\nlag_limit = \"10 MB\"\n", "2:", "core.lag_limit: wants a whole number");
+  const auto config = parse_config("[core]\nlag_limit = 5000\n", "m.toml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->lag_limit, 5000u);
+}
+
 TEST(ConfigRelations, TheGatewayListensOnAnAddressAndAPort) {
   expect_error("[gateway]\nlisten = \"8080\"\n", "2:", "gateway.listen");
   expect_error("[gateway]\nlisten = \"127.0.0.1:http\"\n", "2:", "gateway.listen");

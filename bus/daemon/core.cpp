@@ -6,52 +6,21 @@
 #include <array>
 
 #include "bus/base/limits.hpp"
+#include "bus/daemon/status_report.hpp"
 
 namespace millrace::daemon {
 namespace {
 
 using namespace std::chrono_literals;
 using control::PublisherState;
-using control::TopicState;
 using schemas::HealthReason;
 using schemas::HealthState;
 using schemas::HealthSubject;
 
 constexpr auto serve_interval = 100us;
-constexpr auto watch_interval = 50ms;
 constexpr std::string_view own_name = "millraced";
 constexpr std::string_view health_topic = "system.health";
 constexpr std::uint64_t health_token = 0;
-
-HealthState to_health(PublisherState state) {
-  switch (state) {
-    case PublisherState::healthy:
-      return HealthState::healthy;
-    case PublisherState::degraded:
-      return HealthState::degraded;
-    case PublisherState::failed:
-      return HealthState::failed;
-    case PublisherState::closed:
-      return HealthState::closed;
-    case PublisherState::disconnected:
-      return HealthState::disconnected;
-    case PublisherState::dead:
-      return HealthState::dead;
-  }
-  return HealthState::none;
-}
-
-HealthState to_health(TopicState state) {
-  switch (state) {
-    case TopicState::ok:
-      return HealthState::ok;
-    case TopicState::disk_stalled:
-      return HealthState::disk_stalled;
-    case TopicState::failed:
-      return HealthState::failed;
-  }
-  return HealthState::none;
-}
 
 bool is_name(const std::string& text) {
   return !text.empty() && text.size() <= limits::publisher_name_size_max &&
@@ -63,7 +32,7 @@ bool is_name(const std::string& text) {
 }  // namespace
 
 Core::Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Disk& disk, control::Server server,
-           SegmentFds segment, const Clock& clock)
+           SegmentFds segment, std::vector<wal::Checkpoints> checkpoints, const Clock& clock)
     : config_(config),
       topics_(topics),
       disk_(disk),
@@ -71,9 +40,18 @@ Core::Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Di
       segment_(segment),
       clock_(clock),
       started_(clock.monotonic()),
-      topic_states_(topics.size(), TopicState::ok),
-      topic_reasons_(topics.size()),
-      health_(clock) {
+      consumer_store_(
+          topics, std::move(checkpoints),
+          [this](const ConsumerStore::Waiting& waiting, const Status& status) {
+            if (!status) {
+              if (waiting.subscription != 0) topics_[waiting.topic]->unsubscribe(waiting.subscription);
+              return answer_error(waiting.client, waiting.answer.correlation, status.error());
+            }
+            send_subscribed(waiting);
+          },
+          clock),
+      health_(clock),
+      watch_(config, topics, disk, server_, health_, incarnation_) {
   open_health();
   health_.add(
       {HealthSubject::core, std::string(own_name), "", HealthState::none, HealthState::healthy, HealthReason::started});
@@ -89,11 +67,14 @@ std::uint64_t Core::do_work(MonotonicTime now) {
       on_admitted(*admitted);
       ++work;
     }
+    while (const auto reopened = disk_.take_reopened()) {
+      reopened->status ? server_.send(reopened->client, control::make_message(control::DoneT{}, reopened->correlation))
+                       : answer_error(reopened->client, reopened->correlation, reopened->status.error());
+      ++work;
+    }
+    work += consumer_store_.do_work(now);
   }
-  if (now - watched_ >= watch_interval) {
-    watched_ = now;
-    watch(now);
-  }
+  watch_.do_work(now);
   return work;
 }
 
@@ -180,6 +161,24 @@ void Core::on_message(const control::Client& client, const control::MessageT& me
       }
       return;
     }
+    case control::Body::ReopenTopic:
+      return reopen(client, correlation, message.body.AsReopenTopic()->topic);
+    case control::Body::ResetConsumer: {
+      const auto& request = *message.body.AsResetConsumer();
+      return manage_consumer(client, correlation, request.topic, [&](Topic& topic) -> Status {
+        const Offset synced(topic.marks().topic.synced_end.load(std::memory_order_acquire));
+        if (Offset(request.offset) > synced) {
+          return fail(ErrorCode::invalid_argument, "offset " + std::to_string(request.offset) +
+                                                       " is not synced yet; the next one will be " +
+                                                       std::to_string(synced.value()));
+        }
+        return topic.consumers().reset(request.consumer, Offset(request.offset), topic.run(), clock_.wall());
+      });
+    }
+    case control::Body::DeleteConsumer:
+      return manage_consumer(client, correlation, message.body.AsDeleteConsumer()->topic, [&](Topic& topic) {
+        return topic.consumers().remove(message.body.AsDeleteConsumer()->consumer);
+      });
     case control::Body::GetStatus:
       return server_.send(client.id, control::make_message(status(), correlation));
     default:
@@ -218,21 +217,19 @@ void Core::attach_publisher(const control::Client& client, std::uint64_t correla
                                    " publishers: raise its `publishers`"});
   }
   Owner& owner = on.streams()[*stream].owner;
-  Request wanted{client.id, correlation, *topic, *stream, request.publisher_name, client.incarnation};
+  Request wanted{client.id, correlation, *topic, *stream, request.publisher_name, client.incarnation, {}};
   if (!owner.holds()) return admit(client, std::move(wanted));
   if (owner.phase == Owner::Phase::writing && owner.incarnation == client.incarnation && !owner.connected) {
     // The same process over a new connection; its ring and epoch stand.
     owner.client = client.id;
     owner.connected = true;
-    set_state(on, owner, PublisherState::healthy, HealthReason::recovered);
+    watch_.set_state(on, owner, PublisherState::healthy, HealthReason::recovered);
     return answer_attached(wanted, owner, Sequence(), true);
   }
   if (!request.take_over || owner.incarnation == client.incarnation) {
-    return answer_error(
-        client.id, correlation,
-        {ErrorCode::in_use, "publisher '" + request.publisher_name + "' of topic '" + request.topic +
-                                "' is held by process " + std::to_string(owner.pid) + ": end it, or take over"});
+    return answer_in_use(wanted, owner);
   }
+  wanted.replaced = owner.incarnation;
   taking_over_.emplace_back(client, std::move(wanted));
   server_.kill(owner.client);  // only death fences: a store cannot be refused
 }
@@ -289,12 +286,20 @@ void Core::answer_attached(const Request& request, const Owner& owner, Sequence 
   attached.ring_bytes = stream.memory.bytes.size();
   attached.stall_policy = static_cast<control::StallPolicy>(topic.config().stall_policy);
   attached.resumed = resumed;
-  const std::array<int, 2> fds{segment_.read_write, topic.marks_fd()};
+  attached.log_folder = topic.log_folder();
+  const std::array<int, 3> fds{segment_.read_write, topic.marks_fd(), disk_.bell_fd()};
   server_.send(request.client, control::make_message(std::move(attached), request.correlation), fds);
 }
 
 void Core::answer_error(control::ClientId client, std::uint64_t correlation, const Error& error) {
   server_.send(client, control::make_error(error, correlation));
+}
+
+void Core::answer_in_use(const Request& request, const Owner& owner) {
+  answer_error(
+      request.client, request.correlation,
+      {ErrorCode::in_use, "publisher '" + request.name + "' of topic '" + topics_[request.topic]->config().name +
+                              "' is held by process " + std::to_string(owner.pid) + ": end it, or take over"});
 }
 
 void Core::attach_subscriber(const control::Client& client, std::uint64_t correlation,
@@ -323,12 +328,82 @@ void Core::attach_subscriber(const control::Client& client, std::uint64_t correl
   attached.log_folder = topic.log_folder();
   attached.log_id = std::make_unique<control::Uuid>(control::to_wire(topic.log_id()));
   attached.run = topic.run().value();
-  const std::array<int, 4> fds{segment_.read_only, topic.order_fd(), topic.marks_fd(),
-                               topic.subscriptions().at(id).fd.get()};
-  server_.send(client.id, control::make_message(std::move(attached), correlation), fds);
+  if (const Status claimed = claim_consumer(client, topic, id, request, attached); !claimed) {
+    topic.unsubscribe(id);
+    return answer_error(client.id, correlation, claimed.error());
+  }
+  const bool durable = attached.consumer != nullptr;
+  ConsumerStore::Waiting subscribed{*index, topic.consumers().changes(), client.id, id,
+                                    control::make_message(std::move(attached), correlation)};
+  durable ? consumer_store_.wait(std::move(subscribed)) : send_subscribed(subscribed);
+}
+
+void Core::send_subscribed(const ConsumerStore::Waiting& subscribed) {
+  if (subscribed.subscription == 0) return server_.send(subscribed.client, subscribed.answer);
+  const Topic& topic = *topics_[subscribed.topic];
+  const auto subscription = topic.subscriptions().find(subscribed.subscription);
+  if (subscription == topic.subscriptions().end()) return;  // it died meanwhile
+  const std::array<int, 4> fds{segment_.read_only, topic.order_fd(), topic.marks_fd(), subscription->second.fd.get()};
+  server_.send(subscribed.client, subscribed.answer, fds);
+}
+
+Status Core::claim_consumer(const control::Client& client, Topic& topic, std::uint64_t subscription,
+                            const control::AttachSubscriberT& request, control::SubscriberAttachedT& attached) {
+  if (request.consumer.empty()) return {};
+  if (request.level != control::Level::synced) {
+    return fail(ErrorCode::invalid_argument, "a durable consumer subscribes at level synced");
+  }
+  const Offset synced(topic.marks().topic.synced_end.load(std::memory_order_acquire));
+  Consumers::Claim claim;
+  claim.name = request.consumer;
+  claim.owner = subscription;
+  claim.page = &topic.subscriptions().at(subscription).words();
+  claim.pid = client.peer.pid;
+  claim.take_over = request.take_over;
+  claim.start = Offset(request.start.value_or(synced.value()));
+  claim.run = topic.run();
+  if (claim.start > synced) {
+    return fail(ErrorCode::invalid_argument, "a durable consumer cannot begin at offset " +
+                                                 std::to_string(claim.start.value()) +
+                                                 ": the next synced one will be " + std::to_string(synced.value()));
+  }
+  const auto claimed = topic.consumers().claim(claim, clock_.wall());
+  if (!claimed) return fail(claimed.error());
+  attached.consumer = std::make_unique<control::ConsumerHoldT>();
+  attached.consumer->slot = static_cast<std::uint32_t>(claimed->slot);
+  attached.consumer->generation = claimed->generation;
+  attached.consumer->run = claimed->run.value();
+  attached.consumer->checkpoint = claimed->checkpoint.value();
+  return {};
+}
+
+Result<std::size_t> Core::may_manage(const control::Client& client, const std::string& topic) const {
+  const auto index = topic_or_error(topic);
+  if (!index || topics_[*index]->config().writers.allow(client.peer)) return index;
+  return fail(ErrorCode::not_permitted, "user " + std::to_string(client.peer.uid) + " may not manage '" + topic +
+                                            "': its `writers` are " + topics_[*index]->config().writers.names());
+}
+
+void Core::manage_consumer(const control::Client& client, std::uint64_t correlation, const std::string& topic,
+                           const std::function<Status(Topic&)>& change) {
+  const auto index = may_manage(client, topic);
+  if (!index) return answer_error(client.id, correlation, index.error());
+  if (const Status changed = change(*topics_[*index]); !changed) {
+    return answer_error(client.id, correlation, changed.error());
+  }
+  consumer_store_.wait({*index, topics_[*index]->consumers().changes(), client.id, 0,
+                        control::make_message(control::DoneT{}, correlation)});
+}
+
+void Core::reopen(const control::Client& client, std::uint64_t correlation, const std::string& topic) {
+  const auto index = may_manage(client, topic);
+  if (!index) return answer_error(client.id, correlation, index.error());
+  disk_.submit(Reopen{client.id, correlation, *index, {}});
 }
 
 bool Core::on_disconnected(const control::Client& client) {
+  // What it asked for would be given to nobody, and kept from everybody.
+  std::erase_if(taking_over_, [&](const auto& waiting) { return waiting.first.id == client.id; });
   bool holds = false;
   for (const auto& topic : topics_) {
     for (Stream& stream : topic->streams()) {
@@ -338,7 +413,7 @@ bool Core::on_disconnected(const control::Client& client) {
       if (owner.client != client.id) continue;  // it is back over another connection
       owner.connected = false;
       if (owner.phase == Owner::Phase::writing) {
-        set_state(*topic, owner, PublisherState::disconnected, HealthReason::connection_lost);
+        watch_.set_state(*topic, owner, PublisherState::disconnected, HealthReason::connection_lost);
       }
     }
     for (const auto& [id, subscription] : topic->subscriptions()) holds |= subscription.client == client.incarnation;
@@ -355,14 +430,19 @@ void Core::on_dead(const control::Client& client) {
       if (owner.phase == Owner::Phase::admitting) owner.phase = Owner::Phase::gone;
       if (owner.phase == Owner::Phase::writing) release(t, s, PublisherState::dead, HealthReason::process_ended);
     }
+    watch_.on_dead(t, client.incarnation);
     topics_[t]->unsubscribe_all(client.incarnation);
   }
   for (auto it = taking_over_.begin(); it != taking_over_.end();) {
-    if (topics_[it->second.topic]->streams()[it->second.stream].owner.holds()) {
+    const Owner& owner = topics_[it->second.topic]->streams()[it->second.stream].owner;
+    if (!owner.holds()) {
+      admit(it->first, std::move(it->second));
+    } else if (owner.incarnation != it->second.replaced) {
+      answer_in_use(it->second, owner);  // somebody else who took over was first
+    } else {
       ++it;
       continue;
     }
-    admit(it->first, std::move(it->second));
     it = taking_over_.erase(it);
   }
 }
@@ -373,134 +453,17 @@ void Core::release(std::size_t topic, std::size_t stream, PublisherState state, 
   released.pages->close();
   released.owner.phase = Owner::Phase::gone;
   const auto& marks = topics_[topic]->marks().streams[stream];
-  set_state(*topics_[topic], released.owner, state, reason,
-            static_cast<std::int64_t>(marks.recorded_sequence.load(std::memory_order_relaxed)));
-}
-
-void Core::set_state(Topic& topic, Owner& owner, PublisherState state, HealthReason reason, std::int64_t number) {
-  if (owner.state == state) return;
-  health_.add({HealthSubject::publisher, owner.name, topic.config().name, to_health(owner.state), to_health(state),
-               reason, number});
-  owner.state = state;
-}
-
-void Core::watch(MonotonicTime now) {
-  for (std::size_t i = 0; i < topics_.size(); ++i) {
-    const RecorderReport report = disk_.report(i);
-    watch_topic(i, report, now);
-    for (std::size_t s = 0; s < topics_[i]->streams().size(); ++s) watch_publisher(*topics_[i], s, report, now);
-  }
-}
-
-void Core::watch_topic(std::size_t index, const RecorderReport& report, MonotonicTime now) {
-  TopicState state = TopicState::ok;
-  HealthReason why = HealthReason::recovered;
-  std::string reason;
-  const auto in_io = disk_.in_io_since();
-  if (report.state == TopicRecorder::State::failed) {
-    state = TopicState::failed;
-    why = HealthReason::disk_failed;
-    reason = report.failure;
-  } else if (report.state == TopicRecorder::State::no_space) {
-    state = TopicState::disk_stalled;
-    why = HealthReason::no_space;
-    reason = report.failure;
-  } else if (in_io && now - *in_io > config_.heartbeat_interval) {
-    state = TopicState::disk_stalled;
-    why = HealthReason::disk_slow;
-    reason = "one disk operation has taken " + std::to_string((now - *in_io) / 1ms) + " ms so far";
-  }
-  if (state != topic_states_[index]) {
-    health_.add({HealthSubject::topic, topics_[index]->config().name, topics_[index]->config().name,
-                 to_health(topic_states_[index]), to_health(state), why});
-  }
-  topic_states_[index] = state;
-  topic_reasons_[index] = reason;
-}
-
-// What shows life is a word that the publisher bumps, or events of its own: a process that hangs has neither.
-void Core::watch_publisher(Topic& topic, std::size_t stream, const RecorderReport& report, MonotonicTime now) {
-  Owner& owner = topic.streams()[stream].owner;
-  if (owner.phase != Owner::Phase::writing || owner.incarnation == incarnation_) return;
-  if (stream < report.stopped.size() && !report.stopped[stream].empty()) {
-    if (owner.state == PublisherState::failed) return;
-    owner.reason = report.stopped[stream];
-    set_state(topic, owner, PublisherState::failed, HealthReason::checksum_mismatch);
-    control::PublisherStoppedT stopped;
-    stopped.topic = topic.config().name;
-    stopped.publisher_name = owner.name;
-    stopped.reason = owner.reason;
-    return server_.send(owner.client, control::make_message(std::move(stopped)));
-  }
-  const std::uint64_t progress =
-      topic.streams()[stream].pages->ring().header().publisher.progress.load(std::memory_order_relaxed) +
-      topic.marks().streams[stream].recorded_sequence.load(std::memory_order_relaxed);
-  if (progress != owner.progress) {
-    owner.progress = progress;
-    owner.progress_seen = now;
-    owner.reason.clear();
-    if (owner.connected) set_state(topic, owner, PublisherState::healthy, HealthReason::recovered);
-    return;
-  }
-  const auto silent = now - owner.progress_seen;
-  if (!owner.connected || silent <= config_.heartbeat_timeout) return;
-  owner.reason = "no progress for " + std::to_string(silent / 1ms) + " ms";
-  set_state(topic, owner, silent > 2 * config_.heartbeat_timeout ? PublisherState::failed : PublisherState::degraded,
-            HealthReason::no_progress, silent.count());
+  watch_.set_state(*topics_[topic], released.owner, state, reason,
+                   static_cast<std::int64_t>(marks.recorded_sequence.load(std::memory_order_relaxed)));
 }
 
 control::StatusReportT Core::status() const {
-  control::StatusReportT report;
+  control::StatusReportT report = report_topics(topics_, disk_, watch_);
   report.pid = ::getpid();
   report.run_seconds = static_cast<std::uint64_t>((clock_.monotonic() - started_) / 1s);
   report.shared_bytes = segment_.bytes;
   report.clients = static_cast<std::uint32_t>(server_.connected());
   report.rejected_messages = server_.counters().rejected_messages;
-  for (std::size_t i = 0; i < topics_.size(); ++i) {
-    Topic& topic = *topics_[i];
-    const RecorderReport recorder = disk_.report(i);
-    auto out = std::make_unique<control::TopicStatusT>();
-    out->name = topic.config().name;
-    out->state = topic_states_[i];
-    out->reason = topic_reasons_[i];
-    out->first_offset = recorder.first_offset.value();
-    out->recorded_end = topic.marks().topic.recorded_end.load(std::memory_order_acquire);
-    out->synced_end = topic.marks().topic.synced_end.load(std::memory_order_acquire);
-    out->record_time = static_cast<std::int64_t>(topic.marks().topic.record_time.load(std::memory_order_relaxed));
-    out->events = recorder.counters.events;
-    out->bytes = recorder.counters.bytes;
-    out->not_recorded = recorder.counters.not_recorded;
-    if (out->state != TopicState::ok) report.reasons.push_back("topic " + out->name + ": " + out->reason);
-    for (std::size_t s = 0; s < topic.streams().size(); ++s) {
-      const Owner& owner = topic.streams()[s].owner;
-      out->ring_bytes += topic.streams()[s].memory.bytes.size();
-      if (owner.phase == Owner::Phase::none) continue;
-      auto publisher = std::make_unique<control::PublisherStatusT>();
-      publisher->name = owner.name;
-      publisher->id = owner.id.value();
-      publisher->epoch = owner.epoch.value();
-      publisher->pid = owner.pid;
-      publisher->state = owner.state;
-      publisher->reason = owner.reason;
-      publisher->last_sequence = topic.marks().streams[s].recorded_sequence.load(std::memory_order_relaxed);
-      if (owner.state == PublisherState::degraded || owner.state == PublisherState::failed) {
-        report.reasons.push_back("publisher " + owner.name + " of " + out->name + ": " + owner.reason);
-      }
-      out->publishers.push_back(std::move(publisher));
-    }
-    for (const auto& [id, subscription] : topic.subscriptions()) {
-      auto subscriber = std::make_unique<control::SubscriberStatusT>();
-      subscriber->name = subscription.name;
-      subscriber->pid = subscription.pid;
-      subscriber->level = static_cast<control::Level>(subscription.level);
-      if (subscription.level != Level::live) {
-        const std::uint64_t position = subscription.words().state.position.load(std::memory_order_relaxed);
-        subscriber->lag = out->recorded_end - std::min(out->recorded_end, position);
-      }
-      out->subscribers.push_back(std::move(subscriber));
-    }
-    report.topics.push_back(std::move(out));
-  }
   return report;
 }
 

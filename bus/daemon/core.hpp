@@ -1,8 +1,9 @@
-// The control thread of millraced: grants pages, answers clients, fences the dead, watches progress and the disk.
+// The control thread of millraced: grants pages, answers clients, fences the dead.
 // Touches no file and waits for nobody.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,9 +12,11 @@
 
 #include "bus/base/agent.hpp"
 #include "bus/control/server.hpp"
+#include "bus/daemon/consumer_store.hpp"
 #include "bus/daemon/disk.hpp"
 #include "bus/daemon/health.hpp"
 #include "bus/daemon/topic.hpp"
+#include "bus/daemon/watch.hpp"
 
 namespace millrace::daemon {
 
@@ -27,11 +30,13 @@ class Core final : public Agent, private control::Server::Handler {
  public:
   // All outlive it. `disk` records the topics in the order given.
   Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Disk& disk, control::Server server,
-       SegmentFds segment, const Clock& clock);
+       SegmentFds segment, std::vector<wal::Checkpoints> checkpoints, const Clock& clock);
 
   std::uint64_t do_work(MonotonicTime now) override;
   // Tells every client that the core ends.
   void on_close() override;
+  // The durable consumers' checkpoints: its thread is started and stopped with the disk's.
+  [[nodiscard]] ConsumerStore& consumer_store() { return consumer_store_; }
 
  private:
   // A publisher's request that waits: for its epoch to be on the disk, or for the one it replaces to be dead.
@@ -42,6 +47,7 @@ class Core final : public Agent, private control::Server::Handler {
     std::size_t stream = 0;
     std::string name;
     Incarnation incarnation;
+    Incarnation replaced{};  // whose death it waits for, if it takes over
   };
 
   void on_hello(const control::Client& client, std::uint64_t correlation) override;
@@ -53,22 +59,28 @@ class Core final : public Agent, private control::Server::Handler {
                         const control::AttachPublisherT& request);
   void attach_subscriber(const control::Client& client, std::uint64_t correlation,
                          const control::AttachSubscriberT& request);
+  // Empty if the request names no durable consumer.
+  [[nodiscard]] Status claim_consumer(const control::Client& client, Topic& topic, std::uint64_t subscription,
+                                      const control::AttachSubscriberT& request,
+                                      control::SubscriberAttachedT& attached);
+  void manage_consumer(const control::Client& client, std::uint64_t correlation, const std::string& topic,
+                       const std::function<Status(Topic&)>& change);
+  void reopen(const control::Client& client, std::uint64_t correlation, const std::string& topic);
+  // Its topic's writers, and root and the core's own user, may change what others rely on.
+  [[nodiscard]] Result<std::size_t> may_manage(const control::Client& client, const std::string& topic) const;
+  void send_subscribed(const ConsumerStore::Waiting& subscribed);
   [[nodiscard]] Status may_publish(const control::Client& client, const TopicConfig& topic,
                                    const std::string& name) const;
   void admit(const control::Client& client, Request request);
   void on_admitted(const Admitted& admitted);
   void answer_attached(const Request& request, const Owner& owner, Sequence last_sequence, bool resumed);
+  void answer_in_use(const Request& request, const Owner& owner);
   void answer_error(control::ClientId client, std::uint64_t correlation, const Error& error);
   void release(std::size_t topic, std::size_t stream, control::PublisherState state, schemas::HealthReason reason);
 
   [[nodiscard]] std::optional<std::size_t> find_topic(const std::string& name) const;
   [[nodiscard]] Result<std::size_t> topic_or_error(const std::string& name) const;
   void open_health();
-  void watch(MonotonicTime now);
-  void watch_publisher(Topic& topic, std::size_t stream, const RecorderReport& report, MonotonicTime now);
-  void watch_topic(std::size_t index, const RecorderReport& report, MonotonicTime now);
-  void set_state(Topic& topic, Owner& owner, control::PublisherState state, schemas::HealthReason reason,
-                 std::int64_t number = 0);
   [[nodiscard]] control::StatusReportT status() const;
 
   const Config& config_;
@@ -79,15 +91,14 @@ class Core final : public Agent, private control::Server::Handler {
   const Clock& clock_;
   Incarnation incarnation_{random_uuid_bytes()};
   MonotonicTime started_;
-  MonotonicTime served_;   // when clients were last looked at
-  MonotonicTime watched_;  // when progress was
+  MonotonicTime served_;  // when clients were last looked at
   std::uint64_t next_token_ = 1;
   std::uint64_t next_subscription_ = 1;
   std::map<std::uint64_t, Request> admitting_;  // by token
   std::vector<std::pair<control::Client, Request>> taking_over_;
-  std::vector<control::TopicState> topic_states_;
-  std::vector<std::string> topic_reasons_;
+  ConsumerStore consumer_store_;
   HealthJournal health_;
+  Watch watch_;
 };
 
 }  // namespace millrace::daemon

@@ -1,5 +1,7 @@
 #include "bus/daemon/disk.hpp"
 
+#include <sys/eventfd.h>
+
 #include <algorithm>
 
 namespace millrace::daemon {
@@ -17,16 +19,22 @@ class NoIdle final : public IdleStrategy {
   void idle(std::uint64_t) override {}
 };
 
+std::unique_ptr<IdleStrategy> with_bell(std::unique_ptr<IdleStrategy> idle, int fd) {
+  idle->set_bell(fd);
+  return idle;
+}
+
 }  // namespace
 
 Disk::Disk(std::vector<TopicRecorder*> recorders, const Clock& clock, std::unique_ptr<IdleStrategy> idle,
            std::optional<unsigned> cpu)
     : recorders_(std::move(recorders)),
       clock_(clock),
+      bell_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       reports_(recorders_.size()),
       recording_(*this),
       syncing_(*this),
-      recorder_thread_("recorder", recording_, std::move(idle), cpu, clock),
+      recorder_thread_("recorder", recording_, with_bell(std::move(idle), bell_.get()), cpu, clock),
       sync_thread_("sync", syncing_, std::make_unique<NoIdle>(), cpu, clock) {
   for (std::size_t i = 0; i < recorders_.size(); ++i) publish_report(i);
 }
@@ -44,6 +52,11 @@ void Disk::stop() {
 std::optional<Admitted> Disk::take_admitted() {
   Admitted admitted{0, fail(ErrorCode::internal, "")};
   return admitted_.try_dequeue(admitted) ? std::optional(std::move(admitted)) : std::nullopt;
+}
+
+std::optional<Reopen> Disk::take_reopened() {
+  Reopen reopened;
+  return reopened_.try_dequeue(reopened) ? std::optional(std::move(reopened)) : std::nullopt;
 }
 
 RecorderReport Disk::report(std::size_t topic) const {
@@ -77,8 +90,10 @@ std::uint64_t Disk::record(MonotonicTime now) {
   // would starve those who publish and read. Let some gather, for as long as the idle strategy sleeps.
   if (bytes >= full_enough) ++work;
   work += admit();
+  work += reopen();
   for (std::size_t i = 0; i < recorders_.size(); ++i) {
-    if (auto ticket = recorders_[i]->take_sync(now)) to_sync_.enqueue({i, std::move(ticket), {}});
+    const bool awaited = recorders_[i]->awaited();
+    if (auto ticket = recorders_[i]->take_sync(now)) to_sync_.enqueue({i, std::move(ticket), {}, awaited});
   }
   if (now - reported_ >= report_interval) {
     reported_ = now;
@@ -101,7 +116,9 @@ std::uint64_t Disk::sync(MonotonicTime) {
   syncing_since_.store(clock_.monotonic().ns, std::memory_order_relaxed);
   sync.status = sync.ticket->run();
   syncing_since_.store(0, std::memory_order_relaxed);
+  const bool awaited = sync.awaited;
   synced_.enqueue(std::move(sync));
+  if (awaited) (void)::eventfd_write(bell_.get(), 1);
   return 1;
 }
 
@@ -118,7 +135,10 @@ std::uint64_t Disk::admit() {
       return true;
     }
     if (!waiting.admission) {
-      if (!recorder.drained(waiting.request.stream, waiting.request.first_page)) return false;
+      if (!recorder.drained(waiting.request.stream, waiting.request.first_page) ||
+          !recorder.drained(waiting.request.name)) {
+        return false;
+      }
       auto admission =
           recorder.admit(waiting.request.stream, waiting.request.name, waiting.request.incarnation, clock_.wall());
       ++work;
@@ -133,6 +153,15 @@ std::uint64_t Disk::admit() {
     ++work;
     return true;
   });
+  return work;
+}
+
+std::uint64_t Disk::reopen() {
+  std::uint64_t work = 0;
+  for (Reopen request; reopens_.try_dequeue(request); ++work) {
+    request.status = recorders_[request.topic]->reopen(clock_.wall());
+    reopened_.enqueue(std::move(request));
+  }
   return work;
 }
 
@@ -152,7 +181,7 @@ void Disk::finish() {
     for (TopicRecorder* recorder : recorders_) events += recorder->do_work(clock_.wall());
     for (std::size_t i = 0; i < recorders_.size(); ++i) {
       if (auto ticket = recorders_[i]->take_sync(now, TopicRecorder::Sync::now))
-        to_sync_.enqueue({i, std::move(ticket), {}});
+        to_sync_.enqueue({i, std::move(ticket), {}, false});
     }
     if ((events == 0 && !pending()) || now > give_up) return;
     idle.idle(events);

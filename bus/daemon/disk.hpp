@@ -32,6 +32,14 @@ struct Admitted {
   Result<Admission> result;
 };
 
+// A topic that a failure closed is to be opened again; `status` is the answer.
+struct Reopen {
+  std::uint64_t client = 0;  // the asker's, given back
+  std::uint64_t correlation = 0;
+  std::size_t topic = 0;
+  Status status;
+};
+
 // What the control thread may know of a topic's recorder, copied whenever it changes.
 struct RecorderReport {
   TopicRecorder::State state = TopicRecorder::State::ok;
@@ -55,6 +63,10 @@ class Disk {
   // The control thread.
   void submit(AdmitRequest request) { requests_.enqueue(std::move(request)); }
   [[nodiscard]] std::optional<Admitted> take_admitted();
+  void submit(Reopen request) { reopens_.enqueue(std::move(request)); }
+  [[nodiscard]] std::optional<Reopen> take_reopened();
+  // An eventfd: writing to it wakes the recorder.
+  [[nodiscard]] int bell_fd() const { return bell_.get(); }
   [[nodiscard]] RecorderReport report(std::size_t topic) const;
   // When the I/O under way began; nullopt if none is. Judges the disk, never the thread.
   [[nodiscard]] std::optional<MonotonicTime> in_io_since() const;
@@ -64,6 +76,7 @@ class Disk {
     std::size_t topic = 0;
     std::optional<wal::SyncTicket> ticket;
     Status status;
+    bool awaited = false;  // by somebody: the recorder is woken
   };
   struct Waiting {
     AdmitRequest request;
@@ -92,11 +105,15 @@ class Disk {
   std::uint64_t sync(MonotonicTime now);
   void finish();
   std::uint64_t admit();
+  std::uint64_t reopen();
   void publish_report(std::size_t topic);
 
   std::vector<TopicRecorder*> recorders_;
   const Clock& clock_;
+  UniqueFd bell_;
   moodycamel::ConcurrentQueue<AdmitRequest> requests_;
+  moodycamel::ConcurrentQueue<Reopen> reopens_;
+  moodycamel::ConcurrentQueue<Reopen> reopened_;
   moodycamel::ConcurrentQueue<Admitted> admitted_;
   moodycamel::BlockingConcurrentQueue<Sync> to_sync_;
   moodycamel::ConcurrentQueue<Sync> synced_;

@@ -3,8 +3,8 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
 
 #include "bus/base/log.hpp"
@@ -15,9 +15,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::chrono::nanoseconds first_delay = 100ms;
-constexpr std::chrono::nanoseconds longest_delay = 5s;
-constexpr std::chrono::nanoseconds steady = 10s;  // ran so long: the next start is the first again
+constexpr const char* started_by_variable = "MILLRACE_STARTED_BY";  // read by subscribers/realtime/main.cpp
 
 bool ended(const UniqueFd& pidfd, int timeout_ms) {
   pollfd waiting{pidfd.get(), POLLIN, 0};
@@ -35,15 +33,20 @@ void GatewayProcess::do_work(MonotonicTime now) {
   int status = 0;
   ::waitpid(pid_, &status, 0);
   pid_ = 0;
-  delay_ = now - started_ > steady ? first_delay : std::clamp(delay_ * 2, first_delay, longest_delay);
-  due_ = now + delay_;
-  log().warn("the gateway ended with status {}; it is started again in {} ms", status, delay_ / 1ms);
+  const auto wait = delay_.next(now - started_);
+  due_ = now + wait;
+  log().warn("the gateway {}; it is started again in {} ms", describe_end(status), wait / 1ms);
 }
 
 void GatewayProcess::start(MonotonicTime now) {
   std::vector<char*> arguments;
   for (std::string& word : command_) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  // So that it ends with this core, even if this one dies before it has said a word to it.
+  std::string mark = std::string(started_by_variable) + '=' + std::to_string(::getpid());
+  std::vector<char*> variables{mark.data()};
+  for (char** variable = environ; *variable != nullptr; ++variable) variables.push_back(*variable);
+  variables.push_back(nullptr);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
   sigset_t none;
@@ -51,7 +54,7 @@ void GatewayProcess::start(MonotonicTime now) {
   ::posix_spawnattr_setsigmask(&attributes, &none);  // the core blocks what it waits for; the gateway must not
   ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = 0;
-  const int error = ::posix_spawnp(&pid, arguments[0], nullptr, &attributes, arguments.data(), environ);
+  const int error = ::posix_spawnp(&pid, arguments[0], nullptr, &attributes, arguments.data(), variables.data());
   ::posix_spawnattr_destroy(&attributes);
   started_ = now;
   if (error == 0) {
@@ -61,8 +64,7 @@ void GatewayProcess::start(MonotonicTime now) {
     ++starts_;
     return;
   }
-  delay_ = std::clamp(delay_ * 2, first_delay, longest_delay);
-  due_ = now + delay_;
+  due_ = now + delay_.next(0ns);
   log().error("cannot start the gateway {}: {}", command_[0], std::string(std::generic_category().message(error)));
 }
 

@@ -1,12 +1,12 @@
 // Starts millrace-gateway beside the core, and again when it ends, each time a little later up to a limit.
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <vector>
 
 #include "bus/base/clock.hpp"
 #include "bus/base/fd.hpp"
+#include "bus/daemon/restart.hpp"
 
 namespace millrace::daemon {
 
@@ -32,7 +32,7 @@ class GatewayProcess {
   UniqueFd pidfd_;
   MonotonicTime started_;
   MonotonicTime due_;
-  std::chrono::nanoseconds delay_{0};
+  RestartDelay delay_;
   std::uint64_t starts_ = 0;
 };
 

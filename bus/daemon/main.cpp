@@ -18,7 +18,9 @@
 #include "bus/daemon/log_schema.hpp"
 #include "bus/daemon/manifest.hpp"
 #include "bus/daemon/memory_plan.hpp"
+#include "bus/daemon/notify.hpp"
 #include "bus/daemon/shared_segment.hpp"
+#include "bus/daemon/supervise.hpp"
 #include "bus/daemon/topic.hpp"
 #include "wal/posix_file_system.hpp"
 
@@ -53,6 +55,7 @@ Result<schemas::Registry> make_registry(const Config& config) {
 struct OpenLog {
   std::string folder;
   wal::Writer writer;
+  wal::Checkpoints checkpoints;
 };
 
 // Opens the topic's log, which ends a torn tail, and saves what a dead core left in memory.
@@ -69,7 +72,11 @@ Result<OpenLog> open_log_of(const TopicConfig& topic, const Config& config, cons
     if (*saved > 0) log().warn("topic {}: {} events of the core before were saved from memory", topic.name, *saved);
     MILLRACE_TRY(writer->sync());
   }
-  return OpenLog{folder, std::move(*writer)};
+  auto checkpoints = wal::Checkpoints::open(wal::posix_file_system(), folder, writer->log_id());
+  if (!checkpoints) {
+    return fail(checkpoints.error().code, "topic '" + topic.name + "': " + checkpoints.error().message);
+  }
+  return OpenLog{folder, std::move(*writer), std::move(*checkpoints)};
 }
 
 class Daemon {
@@ -78,7 +85,7 @@ class Daemon {
 
   [[nodiscard]] Status start();
   // Until SIGTERM or SIGINT.
-  void run();
+  void run(Notify& notify);
 
  private:
   [[nodiscard]] Status start_topics(const std::optional<DeadSegment>& dead);
@@ -87,6 +94,7 @@ class Daemon {
   std::optional<schemas::Registry> registry_;
   std::unique_ptr<SharedSegment> segment_;
   std::vector<std::unique_ptr<Topic>> topics_;
+  std::vector<wal::Checkpoints> checkpoints_;  // one a topic, until the core takes them
   std::unique_ptr<Disk> disk_;
   std::unique_ptr<Core> core_;
 };
@@ -118,7 +126,8 @@ Status Daemon::start() {
   if (!disk_idle) return fail(disk_idle.error());
   disk_ = std::make_unique<Disk>(std::move(recorders), system_clock(), std::move(*disk_idle), config_.disk.cpu);
   const SegmentFds fds{segment_->fd_read_write(), segment_->fd_read_only(), segment_->bytes()};
-  core_ = std::make_unique<Core>(config_, topics_, *disk_, std::move(*server), fds, system_clock());
+  core_ = std::make_unique<Core>(config_, topics_, *disk_, std::move(*server), fds, std::move(checkpoints_),
+                                 system_clock());
   return {};
 }
 
@@ -136,45 +145,54 @@ Status Daemon::start_topics(const std::optional<DeadSegment>& dead) {
       rings.push_back({{segment_->ring(next), config.ring_bytes}, segment_->ring_offset(next)});
       manifest.rings.push_back({config.name, segment_->ring_offset(next), config.ring_bytes});
     }
-    auto topic = Topic::create(config, *type, std::move(rings), std::move(log->writer), log->folder);
+    auto topic =
+        Topic::create(config, *type, std::move(rings), std::move(log->writer), log->folder, log->checkpoints.records());
     if (!topic) return fail(topic.error());
+    checkpoints_.push_back(std::move(log->checkpoints));
     for (std::size_t i = first; i < next; ++i) segment_->announce(i);
     topics_.push_back(std::move(*topic));
   }
   return write_manifest(config_.manifest_path(), manifest);
 }
 
-void Daemon::run() {
+void Daemon::run(Notify& notify) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
   disk_->start();
+  core_->consumer_store().start();
   AgentRunner control("control", *core_, std::move(*make_idle_strategy(config_.control.idle)), config_.control.cpu);
   control.start();
   std::unique_ptr<GatewayProcess> gateway;
   if (config_.gateway.enabled) gateway = std::make_unique<GatewayProcess>(config_.gateway_command());
+  notify.ready();
   log().info("millraced is ready: {} topics, control socket {}", topics_.size(), config_.socket_path());
   const timespec interval{0, std::chrono::nanoseconds(50ms).count()};
   int signal = 0;
   while (signal != SIGTERM && signal != SIGINT) {
-    if (gateway) gateway->do_work(system_clock().monotonic());
+    const MonotonicTime now = system_clock().monotonic();
+    if (gateway) gateway->do_work(now);
+    notify.watch(now, control.last_step());
     signal = ::sigtimedwait(&signals, nullptr, &interval);
   }
+  notify.stopping();
   log().info("millraced ends: draining and syncing");
   if (gateway) gateway->stop();
   control.stop();
   disk_->stop();
+  core_->consumer_store().stop();             // last, since nothing is acknowledged that is not synced
   ::unlink(config_.manifest_path().c_str());  // all is recorded: there is nothing to salvage
 }
 
 int main(int argc, char** argv) {
   CLI::App app{"millraced: the core of the millrace event bus"};
   std::string config_path, level = "info";
-  bool check = false;
+  bool check = false, supervised = false;
   app.add_option("-c,--config", config_path, "TOML configuration; without one, the defaults");
   app.add_option("--log-level", level, "trace, debug, info, warn, error or off")->capture_default_str();
   app.add_flag("--check", check, "check the configuration, print what it takes and what it bridges, and end");
+  app.add_flag("--supervise", supervised, "start the core as a child, and again whenever it ends badly");
   CLI11_PARSE(app, argc, argv);
 
   const auto config = config_path.empty() ? Result<Config>(default_config()) : load_config(config_path);
@@ -183,6 +201,14 @@ int main(int argc, char** argv) {
     std::fputs(print_check(*config).c_str(), stdout);
     return 0;
   }
+  if (supervised) {
+    std::error_code error;
+    std::vector<std::string> command{std::filesystem::read_symlink("/proc/self/exe", error).string()};
+    if (!config_path.empty()) command.insert(command.end(), {"--config", config_path});
+    command.insert(command.end(), {"--log-level", level});
+    return supervise(std::move(command));
+  }
+  Notify notify = Notify::from_environment();
   // Blocked in every thread: run() waits for them.
   sigset_t signals;
   sigemptyset(&signals);
@@ -190,12 +216,13 @@ int main(int argc, char** argv) {
   sigaddset(&signals, SIGINT);
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a failed write, not the end of the core
   open_log("millraced", level);
   int status = 0;
   {
     Daemon daemon(*config);
     if (const Status started = daemon.start(); started) {
-      daemon.run();
+      daemon.run(notify);
     } else {
       status = complain(started.error());
     }

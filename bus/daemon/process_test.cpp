@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <string>
 
 #include "bus/bus.hpp"
@@ -228,6 +229,24 @@ TEST(Processes, ASecondCoreOnTheHostIsRefused) {
   Process other({testing::program("millraced"), "--config", elsewhere.config_file()});
   EXPECT_EQ(other.wait(), 1);
   EXPECT_NE(other.errors().find("another iceoryx system"), std::string::npos) << other.errors();
+}
+
+TEST(Processes, ACoreKilledWhileItStartsItsGatewayMakesWayForTheNextAtOnce) {
+  TestCore core("", false);
+  std::ofstream(core.config_file()) << "[core]\nruntime_dir = \"" << core.folder() << "/run\"\nlog_dir = \""
+                                    << core.folder() << "/log\"\n";
+  for (int death = 0; death < 12; ++death) {
+    Process next({testing::program("millraced"), "--config", core.config_file()});
+    const std::string id = std::to_string(next.pid());
+    ASSERT_TRUE(eventually([&] {
+      pid_t gateway = 0;
+      return bool(std::ifstream("/proc/" + id + "/task/" + id + "/children") >> gateway) ||
+             next.errors().find("another core") != std::string::npos;
+    }));
+    ASSERT_EQ(next.errors().find("another core"), std::string::npos) << death << ": " << next.errors();
+    next.signal(SIGKILL);
+    (void)next.wait();
+  }
 }
 
 TEST(Processes, AClientThatSendsGarbageIsCutOffAndNobodyElse) {

@@ -5,10 +5,10 @@
 namespace millrace::daemon {
 
 Result<std::unique_ptr<Topic>> Topic::create(const TopicConfig& config, const schemas::EventType& type,
-                                             std::vector<RingMemory> rings, wal::Writer log, std::string log_folder) {
+                                             std::vector<RingMemory> rings, wal::Writer log, std::string log_folder,
+                                             std::vector<wal::ConsumerRecord> consumers) {
   std::unique_ptr<Topic> topic(new Topic(config, type, std::move(log_folder)));
   topic->log_id_ = log.log_id();
-  topic->run_ = log.run();
   auto marks = make_read_only_share("millrace-marks", limits::memory_page);
   if (!marks) return fail(marks.error());
   topic->marks_ = std::move(*marks);
@@ -29,6 +29,8 @@ Result<std::unique_ptr<Topic>> Topic::create(const TopicConfig& config, const sc
                             reinterpret_cast<ring::Watermarks*>(topic->marks_.mapping.data())},
       TopicRecorder::Policies{config.stall_policy, config.log.policy != wal::SyncPolicy::none, config.retention_bytes,
                               config.retention_age});
+  topic->consumers_ = std::make_unique<Consumers>(std::move(consumers),
+                                                  *reinterpret_cast<ring::Watermarks*>(topic->marks_.mapping.data()));
   topic->set_leases();
   return topic;
 }
@@ -64,6 +66,7 @@ Status Topic::subscribe(std::uint64_t id, Subscription subscription) {
   if (!fd) return fail(fd.error());
   auto page = Mapping::map(fd->get(), 0, limits::memory_page, Access::read_write, "a subscriber's page");
   if (!page) return fail(page.error());
+  subscription.attached_at = marks().topic.recorded_end.load(std::memory_order_relaxed);
   subscription.fd = std::move(*fd);
   subscription.page = std::move(*page);
   subscriptions_.emplace(id, std::move(subscription));
@@ -74,6 +77,7 @@ Status Topic::subscribe(std::uint64_t id, Subscription subscription) {
 void Topic::unsubscribe(std::uint64_t id) {
   const auto it = subscriptions_.find(id);
   if (it == subscriptions_.end()) return;
+  consumers_->release(id);
   const Subscription kept = std::move(it->second);  // the lease words are let go of before their memory goes
   subscriptions_.erase(it);
   set_leases();

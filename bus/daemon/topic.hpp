@@ -12,6 +12,7 @@
 #include "bus/control/server.hpp"
 #include "bus/daemon/config.hpp"
 #include "bus/event.hpp"
+#include "bus/recorder/consumers.hpp"
 #include "bus/recorder/topic_recorder.hpp"
 #include "bus/ring/pages.hpp"
 #include "bus/ring/watermarks.hpp"
@@ -39,6 +40,7 @@ struct Owner {
   std::string reason;
   std::uint64_t progress = 0;  // as last seen
   MonotonicTime progress_seen;
+  MonotonicTime state_since;
 
   [[nodiscard]] bool holds() const { return phase == Phase::admitting || phase == Phase::writing; }
 };
@@ -60,6 +62,7 @@ struct Subscription {
   std::string name;
   pid_t pid = 0;
   Level level = Level::live;
+  std::uint64_t attached_at = 0;  // the recorded end then
   UniqueFd fd;
   Mapping page;
 
@@ -70,16 +73,18 @@ struct Subscription {
 
 class Topic {
  public:
-  // `rings`: one a publisher, zeroed. `log`: open and salvaged. Errors: a ring that holds no page, no memory.
+  // `rings`: one a publisher, zeroed. `log`: open and salvaged. `consumers`: the durable ones, as stored. Errors: a
+  // ring that holds no page, no memory.
   [[nodiscard]] static Result<std::unique_ptr<Topic>> create(const TopicConfig& config, const schemas::EventType& type,
                                                              std::vector<RingMemory> rings, wal::Writer log,
-                                                             std::string log_folder);
+                                                             std::string log_folder,
+                                                             std::vector<wal::ConsumerRecord> consumers);
 
   [[nodiscard]] const TopicConfig& config() const { return config_; }
   [[nodiscard]] const schemas::EventType& type() const { return type_; }
   [[nodiscard]] const std::string& log_folder() const { return log_folder_; }
   [[nodiscard]] LogId log_id() const { return log_id_; }
-  [[nodiscard]] Run run() const { return run_; }
+  [[nodiscard]] Run run() const { return Run(marks().topic.run.load(std::memory_order_acquire)); }
   [[nodiscard]] std::vector<Stream>& streams() { return streams_; }
   [[nodiscard]] const ring::Watermarks& marks() const {
     return *reinterpret_cast<const ring::Watermarks*>(marks_.mapping.data());
@@ -88,6 +93,7 @@ class Topic {
   [[nodiscard]] int order_fd() const { return order_.fd.get(); }
   [[nodiscard]] std::size_t order_bytes() const { return order_.mapping.size(); }
   [[nodiscard]] TopicRecorder& recorder() { return *recorder_; }
+  [[nodiscard]] Consumers& consumers() { return *consumers_; }
 
   // The stream that `name` has, or had last; else one that is free; nullopt if every ring has a living owner.
   [[nodiscard]] std::optional<std::size_t> stream_for(const std::string& name) const;
@@ -110,11 +116,11 @@ class Topic {
   const schemas::EventType& type_;
   std::string log_folder_;
   LogId log_id_;
-  Run run_;
   ReadOnlyShare marks_;
   ReadOnlyShare order_;
   std::vector<Stream> streams_;
   std::unique_ptr<TopicRecorder> recorder_;
+  std::unique_ptr<Consumers> consumers_;
   std::map<std::uint64_t, Subscription> subscriptions_;
 };
 

@@ -24,14 +24,29 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
   }
   copy_.resize(capacity);
   for (const wal::PublisherEntry& entry : writer_.publishers()) last_[entry.id] = entry.last_sequence;
-  memory_.marks->topic.recorded_end.store(writer_.next_offset().value(), std::memory_order_release);
-  memory_.marks->topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
+  if (writer_.unsynced_bytes() == 0) synced_ = last_;
+  begin_run();
+}
+
+// In this order: who sees an end of the new run sees the run, too.
+void TopicRecorder::begin_run() {
+  ring::TopicMarks& topic = memory_.marks->topic;
+  topic.run_begin.store(writer_.run_begin().value(), std::memory_order_release);
+  topic.run.store(writer_.run().value(), std::memory_order_release);
+  topic.recorded_end.store(writer_.next_offset().value(), std::memory_order_release);
+  topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
+}
+
+void TopicRecorder::announce() {
+  futex_announce(memory_.marks->topic.recorded_news);
+  futex_announce(memory_.marks->topic.synced_news);
 }
 
 std::uint64_t TopicRecorder::do_work(WallTime now) {
   if (state_ == State::failed) return 0;
   std::uint64_t count = 0;
   for (std::size_t i = 0; i < streams_.size(); ++i) count += record(i, now);
+  if (count > 0) futex_announce(memory_.marks->topic.recorded_news);
   return count;
 }
 
@@ -39,6 +54,11 @@ std::uint64_t TopicRecorder::record(std::size_t index, WallTime now) {
   Stream& stream = streams_[index];
   const auto bytes = stream.reader.available();
   if (bytes.empty()) return 0;
+  if (stream.publisher != stream.reader.publisher() || stream.epoch != stream.reader.epoch()) {
+    stream.publisher = stream.reader.publisher();
+    stream.epoch = stream.reader.epoch();
+    stream.stopped.clear();
+  }
   if (!stream.stopped.empty()) {  // its pages must go on, or its ring would never be free again
     stream.reader.consume(bytes.size());
     return 0;
@@ -57,14 +77,7 @@ std::uint64_t TopicRecorder::record(std::size_t index, WallTime now) {
 
 bool TopicRecorder::append(std::size_t index, const FrameRun& run, Sequence& last, WallTime now) {
   Stream& stream = streams_[index];
-  if (run.first > last.next()) {
-    const Sequence lost(run.first.value() - 1);
-    if (const Status gap = writer_.append_gap(stream.publisher, last.next(), lost, 0, now); !gap) {
-      return fail_with(gap.error()), false;
-    }
-    counters_.not_recorded += lost - last;
-    last = lost;
-  }
+  if (run.first > last.next() && !declare_lost(stream, last, Sequence(run.first.value() - 1), now)) return false;
   const auto recorded = writer_.append(stream.publisher, stream.epoch, run.first, run.count, run.frames, now);
   if (!recorded) return fail_with(recorded.error()), false;
   state_ = State::ok;
@@ -92,7 +105,19 @@ bool TopicRecorder::append(std::size_t index, const FrameRun& run, Sequence& las
   return true;
 }
 
+bool TopicRecorder::declare_lost(Stream& stream, Sequence& last, Sequence to, WallTime now) {
+  if (const Status gap = writer_.append_gap(stream.publisher, last.next(), to, 0, now); !gap) {
+    return fail_with(gap.error()), false;
+  }
+  ring::append_loss(*memory_.marks, {stream.publisher, stream.epoch, last.next(), to});
+  counters_.not_recorded += to - last;
+  last = to;
+  return true;
+}
+
+// What live readers may have seen of it from here on will never be in the log.
 void TopicRecorder::stop(Stream& stream, const FrameRun& run, Sequence last) {
+  ring::append_loss(*memory_.marks, {stream.publisher, stream.epoch, last.next(), ring::Loss::no_end});
   if (run.problem == FrameRun::Problem::malformed) {
     ++counters_.malformed;
     stream.stopped = "malformed frame behind sequence " + std::to_string(last.value());
@@ -111,6 +136,7 @@ void TopicRecorder::fail_with(const Error& error) {
   }
   state_ = State::failed;
   memory_.marks->topic.failed.store(1, std::memory_order_release);
+  announce();
 }
 
 bool TopicRecorder::awaited() const {
@@ -123,7 +149,7 @@ bool TopicRecorder::awaited() const {
 }
 
 bool TopicRecorder::unsynced() const {
-  return syncing_ || writer_.unsynced_bytes() > 0;
+  return sync_under_way_ || writer_.unsynced_bytes() > 0;
 }
 
 std::vector<std::string> TopicRecorder::stopped() const {
@@ -133,31 +159,106 @@ std::vector<std::string> TopicRecorder::stopped() const {
 }
 
 std::optional<wal::SyncTicket> TopicRecorder::take_sync(MonotonicTime now, Sync when) {
-  if (syncing_ || state_ == State::failed) return std::nullopt;
+  if (sync_under_way_ || state_ == State::failed) return std::nullopt;
   // A grant waits for the disk whatever the policy is: nobody may publish under it before.
   const bool at_once = when == Sync::now || admissions_ != admissions_synced_;
   if (!(at_once ? unsynced() : writer_.sync_due(now, awaited()))) return std::nullopt;
-  syncing_ = true;
+  sync_under_way_ = true;
   admissions_syncing_ = admissions_;
-  for (Stream& stream : streams_) {
-    stream.syncing_page = stream.reader.page();
-    stream.syncing_sequence = last_[stream.publisher];
-  }
+  for (Stream& stream : streams_) stream.syncing_page = stream.reader.page();
+  syncing_ = last_;
   return writer_.begin_sync();
 }
 
 void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& status) {
-  syncing_ = false;
+  sync_under_way_ = false;
   writer_.complete_sync(ticket, status);
-  if (!status) return fail_with(status.error());
+  if (!status) return fail_with(writer_.failure().value_or(status.error()));
   ++counters_.syncs;
   admissions_synced_ = admissions_syncing_;
+  synced_ = syncing_;
   ring::Watermarks& marks = *memory_.marks;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
-    memory_.pages[i]->hold_from(streams_[i].syncing_page);
-    marks.streams[i].synced_sequence.store(streams_[i].syncing_sequence.value(), std::memory_order_release);
+    Stream& stream = streams_[i];
+    stream.synced_page = stream.syncing_page;
+    memory_.pages[i]->hold_from(stream.synced_page);
+    // Of whom the stream was granted to, who need not have published yet.
+    const PublisherId publisher(marks.streams[i].publisher.load(std::memory_order_relaxed));
+    marks.streams[i].synced_sequence.store(synced_[publisher].value(), std::memory_order_release);
   }
   marks.topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
+  futex_announce(marks.topic.synced_news);
+}
+
+std::optional<std::vector<TopicRecorder::Unsynced>> TopicRecorder::unsynced_batches() {
+  const auto order = ring::OrderReader::attach(memory_.order);
+  auto next = order->find(writer_.synced_end());
+  if (!next) return std::nullopt;
+  std::vector<Unsynced> batches;
+  for (const std::uint64_t head = order->head(); *next < head; ++*next) {
+    const auto entry = order->read(*next);
+    if (!entry) return std::nullopt;
+    ring::Reader& reader = streams_[entry->stream].reader;
+    if (!reader.go_to(entry->page, entry->begin)) return std::nullopt;
+    const auto bytes = reader.available();
+    if (reader.page() != entry->page || bytes.size() < entry->bytes) return std::nullopt;
+    batches.push_back({*entry, {bytes.begin(), bytes.begin() + entry->bytes}});
+    // Pages are their publisher's: what was recorded once is checked again.
+    const FrameRun run = frame_run(batches.back().frames, Sequence(entry->first_sequence.value() - 1), false);
+    if (run.problem != FrameRun::Problem::none || run.duplicates > 0 || run.count != entry->count) return std::nullopt;
+  }
+  return batches;
+}
+
+// What is gone is missed: the next sequence tells.
+void TopicRecorder::go_back(Stream& stream, PageNumber page, std::uint32_t consumed) {
+  if (page == PageNumber() || !stream.reader.go_to(page, consumed)) stream.reader.join_at_oldest();
+}
+
+Status TopicRecorder::reopen(WallTime now) {
+  if (state_ != State::failed) return {};
+  std::vector<std::pair<PageNumber, std::uint32_t>> places;
+  for (const Stream& stream : streams_) places.emplace_back(stream.reader.page(), stream.reader.consumed());
+  const auto batches = unsynced_batches();
+  for (std::size_t i = 0; i < streams_.size(); ++i) go_back(streams_[i], places[i].first, places[i].second);
+  if (const Status status = writer_.reopen_after_failure(now, batches ? wal::Rewrite::same : wal::Rewrite::anew);
+      !status) {
+    failure_ = status.error().message;
+    return status;
+  }
+  sync_under_way_ = false;
+  admissions_ = admissions_syncing_ = admissions_synced_;  // those under way were refused when the topic failed
+  last_.clear();
+  for (const wal::PublisherEntry& entry : writer_.publishers()) last_[entry.id] = entry.last_sequence;
+  failure_.clear();
+  state_ = State::ok;
+  if (!batches) {
+    // Everything is recorded once more from the first page that is not synced; duplicates drop out.
+    for (Stream& stream : streams_) {
+      stream.stopped.clear();
+      go_back(stream, stream.synced_page, 0);
+    }
+    order_.forget();
+    begin_run();
+  }
+  for (const Unsynced& batch : batches.value_or(std::vector<Unsynced>())) {
+    const ring::OrderEntry& entry = batch.entry;
+    Sequence& last = last_[entry.publisher];
+    if (entry.first_sequence > last.next()) {  // a gap that was declared, but not synced
+      const Sequence lost(entry.first_sequence.value() - 1);
+      if (const Status gap = writer_.append_gap(entry.publisher, last.next(), lost, 0, now); !gap) {
+        return fail_with(gap.error()), gap;
+      }
+    }
+    const auto recorded =
+        writer_.append(entry.publisher, entry.epoch, entry.first_sequence, entry.count, batch.frames, now);
+    if (!recorded) return fail_with(recorded.error()), fail(recorded.error());
+    MILLRACE_ASSERT(recorded->first_offset == entry.first_offset, "an event that is written again keeps its offset");
+    last = entry.first_sequence + (entry.count - 1);
+  }
+  memory_.marks->topic.failed.store(0, std::memory_order_release);
+  announce();
+  return {};
 }
 
 bool TopicRecorder::prepare() {
@@ -181,6 +282,26 @@ bool TopicRecorder::drained(std::size_t stream, PageNumber before) const {
   return streams_[stream].reader.page() >= before;
 }
 
+bool TopicRecorder::drained(const std::string& name) const {
+  const auto& known = writer_.publishers();
+  const auto entry =
+      std::find_if(known.begin(), known.end(), [&](const auto& publisher) { return publisher.name == name; });
+  if (entry == known.end()) return true;
+  for (const Stream& stream : streams_) {
+    const ring::Ring& ring = memory_.pages[&stream - streams_.data()]->trusted_ring();
+    for (const PageNumber page : ring.listed()) {
+      const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
+      if (page < stream.reader.page() || !slot ||
+          ring.core_line(*slot).publisher.load(std::memory_order_relaxed) != entry->id.value()) {
+        continue;
+      }
+      const std::uint32_t recorded = page == stream.reader.page() ? stream.reader.consumed() : 0;
+      if (ring.extent(page, *slot).bytes > recorded) return false;
+    }
+  }
+  return true;
+}
+
 Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& name, Incarnation incarnation,
                                        WallTime now) {
   wal::PublisherEntry entry{};
@@ -200,17 +321,12 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
     }
     ++admissions_;
   }
-  // Whose pages come now is known from here, not from the pages: those their publisher can write to.
-  Stream& admitted = streams_[stream];
-  if (admitted.publisher != entry.id || admitted.epoch != entry.epoch) admitted.stopped.clear();
-  admitted.publisher = entry.id;
-  admitted.epoch = entry.epoch;
-  admitted.reader.begin_at(memory_.pages[stream]->first_page());
   last_.try_emplace(entry.id, entry.last_sequence);
   const Sequence last = last_[entry.id];
   ring::StreamMarks& marks = memory_.marks->streams[stream];
   marks.publisher.store(entry.id.value(), std::memory_order_relaxed);
   marks.epoch.store(entry.epoch.value(), std::memory_order_relaxed);
+  marks.synced_sequence.store(synced_[entry.id].value(), std::memory_order_release);
   marks.recorded_sequence.store(last.value(), std::memory_order_release);
   return Admission{entry.id, entry.epoch, last};
 }
@@ -222,7 +338,7 @@ Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::St
   for (const PageNumber page : ring.listed()) {
     const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
     if (!slot) continue;
-    const ring::PageCoreLine& line = ring.page_header(*slot).core;
+    const ring::PageCoreLine& line = ring.core_line(*slot);
     const PublisherId publisher(line.publisher.load(std::memory_order_relaxed));
     const auto known = publishers.find(publisher);
     if (known == publishers.end()) continue;
@@ -241,6 +357,8 @@ Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::St
     last = run.last();
     saved += run.count;
   }
+  // Its publishers were perhaps told that it is synced, and may ask again.
+  if (log.unsynced_bytes() > 0) MILLRACE_TRY(log.sync());
   return saved;
 }
 

@@ -77,9 +77,17 @@ class TopicRecorder {
   // A sync, unless there is none to do or one is under way. Its run() may block and belongs on another thread;
   // complete_sync() takes it back here.
   [[nodiscard]] std::optional<wal::SyncTicket> take_sync(MonotonicTime now, Sync when = Sync::when_due);
+  // Somebody waits for a sync.
+  [[nodiscard]] bool awaited() const;
   // Something is recorded that is not known to be synced.
   [[nodiscard]] bool unsynced() const;
   void complete_sync(const wal::SyncTicket& ticket, const Status& status);
+
+  // After a failure: goes on in a new segment behind the last synced event. What was recorded behind it is written
+  // again from the pages, which are still held: in the same order, so that every event keeps its offset. Only where
+  // pages are gone (live_only) are offsets given out again, in a new run of the log, and the lost events declared. May
+  // block.
+  [[nodiscard]] Status reopen(WallTime now);
 
   // For idle moments: writes a little of the next segment, so that rolling to it costs nothing. True: there is more.
   [[nodiscard]] bool prepare();
@@ -88,6 +96,9 @@ class TopicRecorder {
 
   // Everything up to page `before` of the stream, exclusive, has been recorded.
   [[nodiscard]] bool drained(std::size_t stream, PageNumber before) const;
+  // Nothing that was published under the name waits to be recorded, in whatever stream it had: only then may its next
+  // epoch begin. Nobody holds the name.
+  [[nodiscard]] bool drained(const std::string& name) const;
   // Gives a name to a publishing process: the same epoch to an incarnation that had it, the next one to a new one.
   // May be granted once admission_synced(). Errors: what the log says.
   [[nodiscard]] Result<Admission> admit(std::size_t stream, const std::string& name, Incarnation incarnation,
@@ -110,14 +121,24 @@ class TopicRecorder {
     Epoch epoch{};
     std::string stopped{};      // why nothing more of this publisher is recorded; empty if all is well
     PageNumber syncing_page{};  // where it stood when the sync under way began
-    Sequence syncing_sequence{};
+    PageNumber synced_page{};   // the first page that holds something unsynced
+  };
+  // A batch that is recorded but not synced, copied out of its page.
+  struct Unsynced {
+    ring::OrderEntry entry;
+    std::vector<std::byte> frames;
   };
 
   std::uint64_t record(std::size_t index, WallTime now);
   [[nodiscard]] bool append(std::size_t index, const FrameRun& run, Sequence& last, WallTime now);
+  [[nodiscard]] bool declare_lost(Stream& stream, Sequence& last, Sequence to, WallTime now);
   void stop(Stream& stream, const FrameRun& run, Sequence last);
+  // All that is recorded and not synced, in log order; nullopt if some of it is gone.
+  [[nodiscard]] std::optional<std::vector<Unsynced>> unsynced_batches();
+  static void go_back(Stream& stream, PageNumber page, std::uint32_t consumed);
+  void begin_run();
+  void announce();
   void fail_with(const Error& error);
-  [[nodiscard]] bool awaited() const;
 
   std::string topic_;
   wal::Writer writer_;
@@ -126,19 +147,21 @@ class TopicRecorder {
   std::vector<ring::Word> leases_;
   ring::OrderWriter order_;
   std::vector<Stream> streams_;
-  std::map<PublisherId, Sequence> last_;  // recorded of each publisher
-  std::vector<std::byte> copy_;           // 8-byte aligned, a page
+  std::map<PublisherId, Sequence> last_;     // recorded of each publisher
+  std::map<PublisherId, Sequence> syncing_;  // what the sync under way covers of each
+  std::map<PublisherId, Sequence> synced_;
+  std::vector<std::byte> copy_;  // 8-byte aligned, a page
   State state_ = State::ok;
   std::string failure_;
   Counters counters_;
-  bool syncing_ = false;
+  bool sync_under_way_ = false;
   std::uint64_t admissions_ = 0;
   std::uint64_t admissions_syncing_ = 0;
   std::uint64_t admissions_synced_ = 0;
 };
 
 // Records what a dead core's ring holds and the log does not: called before anybody is admitted. Returns the number of
-// events saved.
+// events saved, which are synced.
 [[nodiscard]] Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy,
                                             WallTime now);
 

@@ -36,6 +36,11 @@ void OrderWriter::append(const OrderEntry& entry) {
   header_->recorder.head.store(head_, release);
 }
 
+void OrderWriter::forget() {
+  head_ += mask_ + 1;
+  header_->recorder.head.store(head_, std::memory_order_release);
+}
+
 Result<OrderReader> OrderReader::attach(std::span<const std::byte> memory) {
   if (memory.size() < sizeof(OrderHeader)) return fail(ErrorCode::corrupt, "the order ring has no header");
   const auto* header = reinterpret_cast<const OrderHeader*>(memory.data());

@@ -65,6 +65,8 @@ class OrderWriter {
   // `memory`: zeroed, order_ring_bytes(capacity) of it, `capacity` a power of two.
   OrderWriter(std::span<std::byte> memory, std::size_t capacity);
   void append(const OrderEntry& entry);
+  // All entries count as overwritten: their offsets are given out again.
+  void forget();
 
  private:
   OrderHeader* header_;

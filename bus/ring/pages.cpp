@@ -5,29 +5,34 @@
 namespace millrace::ring {
 
 Pages::Pages(Ring ring, std::uint32_t grant_ahead, StallPolicy policy)
-    : ring_(ring), grant_ahead_(grant_ahead), policy_(policy), directory_(ring.directory_size()) {
+    : directory_(ring.directory_size()),
+      core_lines_(ring.slot_count()),
+      ring_(ring),
+      own_(ring.with_core_words(directory_.data(), &granted_word_, core_lines_.data())),
+      grant_ahead_(grant_ahead),
+      policy_(policy) {
   for (std::uint32_t slot = 0; slot < ring_.slot_count(); ++slot) free_.push_back(slot);
 }
 
 std::optional<std::uint32_t> Pages::slot_of(PageNumber page) const {
-  return ring_.slot_of(page, directory_[page.value() % directory_.size()].load(std::memory_order_relaxed));
+  return own_.slot_of(page, own_.entry(page).load(std::memory_order_relaxed));
 }
 
 void Pages::enter(PageNumber page, PageWord word) {
-  directory_[page.value() % directory_.size()].store(word.bits, std::memory_order_seq_cst);
-  ring_.entry(page).store(word.bits, std::memory_order_seq_cst);
+  for (const Ring* ring : {&own_, &ring_}) ring->entry(page).store(word.bits, std::memory_order_seq_cst);
 }
 
 void Pages::identify(PageNumber page, std::uint32_t slot) {
-  PageHeader& header = ring_.page_header(slot);
   // Nobody has had this page yet. What says so nevertheless a hostile publisher left, and would pass for this one's.
-  for (Word* word : {&header.publisher.commit, &header.core.end}) {
+  for (Word* word : {&ring_.page_header(slot).publisher.commit, &ring_.core_line(slot).end}) {
     if (PageWord{word->load(std::memory_order_relaxed)}.page() == page) word->store(0, std::memory_order_relaxed);
   }
-  PageCoreLine& line = header.core;
-  line.page.store(page.value(), std::memory_order_relaxed);
-  line.publisher.store(publisher_.value(), std::memory_order_relaxed);
-  line.epoch.store(epoch_.value(), std::memory_order_relaxed);
+  for (const Ring* ring : {&own_, &ring_}) {
+    PageCoreLine& line = ring->core_line(slot);
+    line.page.store(page.value(), std::memory_order_relaxed);
+    line.publisher.store(publisher_.value(), std::memory_order_relaxed);
+    line.epoch.store(epoch_.value(), std::memory_order_relaxed);
+  }
 }
 
 void Pages::assign(PublisherId publisher, Epoch epoch) {
@@ -63,17 +68,21 @@ void Pages::close() {
 void Pages::end(PageNumber page) {
   const auto slot = slot_of(page);
   if (!slot) return;
-  const Ring::Extent extent = ring_.extent(page, *slot);
-  if (extent.finished) return;
-  ring_.page_header(*slot).core.end.store(PageWord::make(page, extent.bytes, true).bits, std::memory_order_release);
+  const PageWord end = PageWord::make(page, own_.extent(page, *slot).bytes, true);
+  for (const Ring* ring : {&own_, &ring_}) ring->core_line(*slot).end.store(end.bits, std::memory_order_release);
 }
 
 void Pages::follow_tail() {
   while (tail_ <= granted_) {
     const auto slot = slot_of(tail_);
-    if (!slot || !ring_.extent(tail_, *slot).finished) return;
+    if (!slot || !own_.extent(tail_, *slot).finished) return;
     tail_ = tail_.next();
   }
+}
+
+std::uint64_t Pages::committed() const {
+  const auto slot = tail_ <= granted_ ? slot_of(tail_) : std::nullopt;
+  return PageWord::make(tail_, slot ? own_.extent(tail_, *slot).bytes : 0).bits;
 }
 
 std::uint64_t Pages::do_work() {

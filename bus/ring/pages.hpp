@@ -38,12 +38,14 @@ class Pages {
   // Pages from `page` on are not yet synced: they are recycled only under `live_only`, and last. Any thread.
   void hold_from(PageNumber page) { held_from_.store(page.value(), std::memory_order_release); }
 
+  // Grows with whatever the publisher commits, recorded or not.
+  [[nodiscard]] std::uint64_t committed() const;
   // The publisher waits for a page that cannot be granted.
   [[nodiscard]] bool starved() const { return granted_ == tail_ && assigned_; }
   [[nodiscard]] std::uint64_t recycled_unsynced() const { return recycled_unsynced_; }
   [[nodiscard]] const Ring& ring() const { return ring_; }
-  // As the core's own threads read it: by the directory kept here, not by the one that publishers can write to.
-  [[nodiscard]] Ring trusted_ring() { return ring_.through(directory_.data(), &granted_word_); }
+  // As the core's own threads read it: by its words as they are kept here, not by those that publishers can write to.
+  [[nodiscard]] const Ring& trusted_ring() const { return own_; }
 
  private:
   struct Pinned {
@@ -60,17 +62,20 @@ class Pages {
   void enter(PageNumber page, PageWord word);
   [[nodiscard]] std::optional<std::uint32_t> slot_of(PageNumber page) const;
 
+  // What this writes into the ring it writes here, too, and goes by that.
+  std::vector<Word> directory_;
+  Word granted_word_{0};
+  std::vector<PageCoreLine> core_lines_;
   Ring ring_;
+  Ring own_;
   std::uint32_t grant_ahead_;
   StallPolicy policy_;
   bool assigned_ = false;
   PublisherId publisher_;
   Epoch epoch_;
-  PageNumber oldest_{1};         // oldest page in the directory
-  PageNumber tail_{1};           // the publisher's page: the first one not finished
-  PageNumber granted_{0};        // highest page granted
-  std::vector<Word> directory_;  // what this has entered into the ring's
-  Word granted_word_{0};
+  PageNumber oldest_{1};   // oldest page in the directory
+  PageNumber tail_{1};     // the publisher's page: the first one not finished
+  PageNumber granted_{0};  // highest page granted
   std::atomic<std::uint64_t> held_from_{1};
   std::vector<const Word*> leases_;
   std::deque<std::uint32_t> free_;

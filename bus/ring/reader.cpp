@@ -28,11 +28,6 @@ bool Reader::go_to(PageNumber page, std::uint32_t begin) {
   return true;
 }
 
-void Reader::begin_at(PageNumber page) {
-  release();
-  page_ = page;
-}
-
 // Goes through the directory once at most: a publisher that rewrites it all the time must not hold a reader here.
 std::span<const std::byte> Reader::available() {
   if (page_ == PageNumber()) join_at_oldest();
@@ -91,11 +86,11 @@ void Reader::join_at_tail() {
 }
 
 PublisherId Reader::publisher() const {
-  return PublisherId(slot_ ? ring_.page_header(*slot_).core.publisher.load(std::memory_order_relaxed) : 0);
+  return PublisherId(slot_ ? ring_.core_line(*slot_).publisher.load(std::memory_order_relaxed) : 0);
 }
 
 Epoch Reader::epoch() const {
-  return Epoch(slot_ ? ring_.page_header(*slot_).core.epoch.load(std::memory_order_relaxed) : 0);
+  return Epoch(slot_ ? ring_.core_line(*slot_).epoch.load(std::memory_order_relaxed) : 0);
 }
 
 }  // namespace millrace::ring

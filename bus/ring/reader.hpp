@@ -37,8 +37,6 @@ class Reader {
   void join_at_oldest();
   // Leases `page` to read at `begin`; false, with no lease, if it is gone or not yet granted.
   [[nodiscard]] bool go_to(PageNumber page, std::uint32_t begin);
-  // Wants `page` next, whether it is granted yet or not.
-  void begin_at(PageNumber page);
   // Lets go of its page: the core may recycle everything.
   void release();
 

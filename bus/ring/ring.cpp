@@ -25,6 +25,8 @@ Ring::Ring(std::byte* base, const FixedLine& fixed)
       pages_(base + fixed.pages_offset),
       directory_(reinterpret_cast<Word*>(base + directory_offset)),
       granted_(&reinterpret_cast<RingHeader*>(base)->core.granted),
+      core_lines_(pages_ + offsetof(PageHeader, core)),
+      core_line_stride_(fixed.page_size),
       page_size_(fixed.page_size),
       slot_count_(fixed.slot_count),
       directory_mask_(fixed.directory_size - 1) {}
@@ -82,10 +84,12 @@ Result<Ring> Ring::attach(std::span<std::byte> memory) {
   return Ring(memory.data(), fixed);
 }
 
-Ring Ring::through(Word* directory, Word* granted) const {
+Ring Ring::with_core_words(Word* directory, Word* granted, PageCoreLine* lines) const {
   Ring other = *this;
   other.directory_ = directory;
   other.granted_ = granted;
+  other.core_lines_ = reinterpret_cast<std::byte*>(lines);
+  other.core_line_stride_ = sizeof(PageCoreLine);
   return other;
 }
 
@@ -100,11 +104,10 @@ std::vector<PageNumber> Ring::listed() const {
 }
 
 Ring::Extent Ring::extent(PageNumber page, std::uint32_t slot) const {
-  const PageHeader& header = page_header(slot);
   // The end is looked at first: the core stores it after the last commit of a dead publisher, so that whoever sees
   // the end also sees the commit it was made from.
-  const PageWord end{header.core.end.load(std::memory_order_acquire)};
-  const PageWord commit{header.publisher.commit.load(std::memory_order_acquire)};
+  const PageWord end{core_line(slot).end.load(std::memory_order_acquire)};
+  const PageWord commit{page_header(slot).publisher.commit.load(std::memory_order_acquire)};
   Extent extent;
   if (commit.page() == page) {
     extent.bytes = std::min(commit.number(), page_capacity());

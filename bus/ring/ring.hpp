@@ -33,9 +33,13 @@ class Ring {
   [[nodiscard]] Word& entry(PageNumber page) const { return directory_[page.value() & directory_mask_]; }
   // Highest page number granted.
   [[nodiscard]] PageNumber granted() const { return PageNumber(granted_->load(std::memory_order_acquire)); }
-  // The same ring seen through a directory of its own, directory_size() entries, and count: the core's, which no
-  // publisher can write to.
-  [[nodiscard]] Ring through(Word* directory, Word* granted) const;
+  // The core's words of a page.
+  [[nodiscard]] PageCoreLine& core_line(std::uint32_t slot) const {
+    return *reinterpret_cast<PageCoreLine*>(core_lines_ + std::size_t{slot} * core_line_stride_);
+  }
+  // The same ring by the core's words as they stand elsewhere, where no publisher can write: directory_size() entries,
+  // slot_count() lines.
+  [[nodiscard]] Ring with_core_words(Word* directory, Word* granted, PageCoreLine* lines) const;
   // The pages in the directory, oldest first.
   [[nodiscard]] std::vector<PageNumber> listed() const;
   // The slot that `word`, a directory entry, gives to `page`; nullopt if it is another page's or out of range.
@@ -66,6 +70,8 @@ class Ring {
   std::byte* pages_;
   Word* directory_;
   Word* granted_;
+  std::byte* core_lines_;  // one every `core_line_stride_` bytes
+  std::size_t core_line_stride_;
   std::uint32_t page_size_;
   std::uint32_t slot_count_;
   std::uint32_t directory_mask_;

@@ -1,9 +1,11 @@
 // How far the recorder is, in one memory page a topic: written by the core, mapped read-only by everybody, so that
-// nobody asks for an acknowledgement: it is looked at.
+// nobody asks for an acknowledgement: it is looked at, or slept on.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "bus/base/futex.hpp"
 #include "bus/base/limits.hpp"
 #include "bus/ring/layout.hpp"
 
@@ -14,27 +16,93 @@ struct alignas(limits::cache_line) TopicMarks {
   Word recorded_end;  // written to the log: survives every process
   Word synced_end;    // on the disk: survives the host
   Word record_time;   // wall-clock nanoseconds of the newest recorded batch
-  Word failed;        // 1 once a write or sync failed: nothing more is recorded
+  Word run;           // of the log: up by one where offsets may be given out again
+  Word run_begin;     // the first offset of the run: what was recorded before it stands
+  Word losses;        // LossMarks written so far
+  // Counted up with every step of the words that the level is read from, and when a topic fails or comes back.
+  FutexWord recorded_news;
+  FutexWord synced_news;
+  FutexWord consumed_news;
+  FutexWord failed;  // 1 once a write or sync failed: nothing more is recorded until the topic is reopened
 };
+static_assert(sizeof(TopicMarks) == limits::cache_line);
 
 struct alignas(limits::cache_line) StreamMarks {
   Word publisher;  // PublisherId that has the ring, 0 if none
   Word epoch;
-  Word recorded_sequence;  // last one recorded
-  Word synced_sequence;    // last one synced
+  Word recorded_sequence;  // last one recorded, or declared a loss
+  Word synced_sequence;    // likewise synced
+};
+
+// Events `from` to `to`, both included, that the log will never have. Without an end: what a publisher that is not
+// heard any more commits in this epoch.
+struct LossMark {
+  Word publisher;
+  Word epoch;
+  Word from;
+  Word to;
+};
+
+// A durable consumer. Everything before `acked` is acknowledged, durably.
+struct ConsumerMark {
+  Word key;         // key_of() its name; 0: no consumer
+  Word generation;  // of its owner: an older one's acknowledgements count no more
+  Word acked;
+  Word reserved;
 };
 
 struct Watermarks {
   TopicMarks topic;
   StreamMarks streams[limits::publishers_max];
+  LossMark losses[limits::losses_kept];  // the newest, number n at n % losses_kept
+  ConsumerMark consumers[limits::durable_consumers];
+
+  [[nodiscard]] const ConsumerMark* find_consumer(Key key) const {
+    for (const ConsumerMark& mark : consumers) {
+      if (mark.key.load(std::memory_order_acquire) == key.value()) return &mark;
+    }
+    return nullptr;
+  }
 };
 static_assert(sizeof(Watermarks) <= limits::memory_page);
+
+struct Loss {
+  static constexpr Sequence no_end{~std::uint64_t{0}};
+
+  PublisherId publisher;
+  Epoch epoch;
+  Sequence from;
+  Sequence to;
+};
+
+// The core's side of the losses.
+inline void append_loss(Watermarks& marks, const Loss& loss) {
+  const std::uint64_t number = marks.topic.losses.load(std::memory_order_relaxed);
+  LossMark& mark = marks.losses[number % limits::losses_kept];
+  mark.publisher.store(loss.publisher.value(), std::memory_order_release);
+  mark.epoch.store(loss.epoch.value(), std::memory_order_release);
+  mark.from.store(loss.from.value(), std::memory_order_release);
+  mark.to.store(loss.to.value(), std::memory_order_release);
+  marks.topic.losses.store(number + 1, std::memory_order_release);
+}
+
+// Loss `number`; nullopt if newer ones have overwritten it.
+[[nodiscard]] inline std::optional<Loss> read_loss(const Watermarks& marks, std::uint64_t number) {
+  constexpr auto acquire = std::memory_order_acquire;
+  const LossMark& mark = marks.losses[number % limits::losses_kept];
+  const Loss loss{PublisherId(mark.publisher.load(acquire)), Epoch(mark.epoch.load(acquire)),
+                  Sequence(mark.from.load(acquire)), Sequence(mark.to.load(acquire))};
+  // The one being written takes the place of the oldest.
+  if (marks.topic.losses.load(acquire) >= number + limits::losses_kept) return std::nullopt;
+  return loss;
+}
 
 // What a subscription shares with the core: one memory page that the core made for this one reader, who writes it.
 struct SubscriberPage {
   struct alignas(limits::cache_line) {
     Word progress;  // bumped by poll and idle()
     Word position;  // next offset wanted, for the lag shown in status; 0 at level live
+    Word acked;     // of a durable consumer: everything before it is acknowledged
   } state;
   Word leases[limits::publishers_max];  // page it is in, a ring each; 0 = none
 };

@@ -24,6 +24,7 @@ struct EventInfo {
   Key key;
   std::uint64_t cause = 0;  // offset + 1 of the input event, 0 if none
   WallTime publish_time;
+  std::uint16_t cause_index = 0;  // among the events of that input in this topic
 };
 
 class Writer {
@@ -57,6 +58,10 @@ class Writer {
   void begin_batch() { in_batch_ = true; }
   void end_batch();
   void abort_batch();  // none of them was published
+
+  // The frames of the open batch, not yet published, and the sequence of the first.
+  [[nodiscard]] std::span<const std::byte> batched() const { return {frames_ + committed_, filled_ - committed_}; }
+  [[nodiscard]] Sequence batch_first() const { return batch_first_; }
 
   // Leaves out sequences: the next event has `next`. Only where events were lost for good; not inside a batch.
   void skip_to(Sequence next) { next_ = batch_first_ = next; }
@@ -108,7 +113,7 @@ inline Sequence Writer::commit(const EventInfo& info, std::size_t size) {
   auto& frame = *reinterpret_cast<FrameHeader*>(at);
   frame.length = static_cast<std::uint32_t>(frame_header_size + size);
   frame.event_type = static_cast<std::uint16_t>(info.event_type);
-  frame.flags = 0;
+  frame.cause_index = info.cause_index;
   frame.sequence = next_.value();
   frame.publish_time = info.publish_time.ns;
   frame.key = info.key.value();

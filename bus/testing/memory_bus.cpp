@@ -1,5 +1,7 @@
 #include "bus/testing/memory_bus.hpp"
 
+#include <algorithm>
+
 #include "bus/base/assert.hpp"
 
 namespace millrace::testing {
@@ -12,21 +14,37 @@ std::span<std::byte> view(const Mapping& mapping) {
 
 }  // namespace
 
-MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock)
-    : options_(std::move(options)), clock_(clock), type_(registry_.find(options_.type)), owners_(options_.streams) {
+MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock, WithoutCore)
+    : options_(std::move(options)),
+      clock_(clock),
+      type_(registry_.find(options_.type)),
+      owners_(options_.streams),
+      last_names_(options_.streams) {
   MILLRACE_ASSERT(type_ != nullptr, "the type is registered");
-  core_ = start_core(nullptr);
 }
 
-std::shared_ptr<MemoryBus::Core> MemoryBus::start_core(const Core* dead) {
-  auto core = std::make_shared<Core>();
+MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock)
+    : MemoryBus(std::move(options), clock, WithoutCore{}) {
+  MILLRACE_ASSERT(start_core(), "the log opens");
+}
+
+void MemoryBus::kill_core() {
+  core_->recorder.reset();  // its log is closed, as the kernel would
+  core_.reset();
+  for (auto& owner : owners_) owner.reset();
+}
+
+Status MemoryBus::start_core() {
+  MILLRACE_ASSERT(core_ == nullptr, "one core a host");
   auto writer = wal::Writer::open(*options_.files, options_.folder, options_.log, clock_.wall());
-  MILLRACE_ASSERT(writer, "the log opens");
-  if (dead != nullptr) {
-    for (const auto& pages : dead->pages) {
-      MILLRACE_ASSERT(salvage(pages->ring(), *writer, options_.policy, clock_.wall()), "the salvage is written");
+  if (!writer) return fail(writer.error());
+  runs_.emplace_back(writer->run(), writer->next_offset());
+  if (!cores_.empty()) {
+    for (const auto& pages : cores_.back()->pages) {
+      MILLRACE_TRY(salvage(pages->ring(), *writer, options_.policy, clock_.wall()));
     }
   }
+  auto core = std::make_shared<Core>();
   std::vector<ring::Pages*> pages;
   for (std::uint32_t i = 0; i < options_.streams; ++i) {
     core->rings.push_back(*Mapping::anonymous(options_.ring_bytes));
@@ -41,11 +59,13 @@ std::shared_ptr<MemoryBus::Core> MemoryBus::start_core(const Core* dead) {
       options_.type, std::move(*writer),
       TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
                             reinterpret_cast<ring::Watermarks*>(core->marks.data())},
-      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none});
+      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none, options_.retention_bytes,
+                              options_.retention_age});
   cores_.push_back(core);
   core_ = core;
+  last_names_.assign(options_.streams, {});
   set_leases();
-  return core;
+  return {};
 }
 
 void MemoryBus::set_leases() {
@@ -59,30 +79,74 @@ void MemoryBus::set_leases() {
 }
 
 std::unique_ptr<Publisher> MemoryBus::publisher(const std::string& name) {
-  std::size_t stream = 0;
-  while (stream < owners_.size() && owners_[stream]) ++stream;
-  MILLRACE_ASSERT(stream < owners_.size(), "a stream is free");
-  owners_[stream] = Owner{name, Incarnation{random_uuid_bytes()}, std::make_shared<PublisherLink>()};
-  return std::make_unique<Publisher>(Attached<PublisherAttachment>{owners_[stream]->link, attach_publisher(stream)},
-                                     *type_, clock_);
+  auto link = std::make_shared<PublisherLink>();
+  auto first = attach_publisher(name, Incarnation{random_uuid_bytes()}, link);
+  return std::make_unique<Publisher>(Attached<PublisherAttachment>{std::move(link), std::move(first)}, *type_, clock_);
 }
 
-std::shared_ptr<PublisherAttachment> MemoryBus::attach_publisher(std::size_t stream) {
-  const Owner& owner = *owners_[stream];
-  const auto admission = core_->recorder->admit(stream, owner.name, owner.incarnation, clock_.wall());
-  MILLRACE_ASSERT(admission, "the publisher is admitted");
-  while (!core_->recorder->admission_synced()) step();
-  core_->pages[stream]->assign(admission->publisher, admission->epoch);
+std::shared_ptr<PublisherAttachment> MemoryBus::attach_publisher(const std::string& name, Incarnation incarnation,
+                                                                 std::shared_ptr<PublisherLink> link) {
+  const auto stream = ask(name, incarnation);
+  MILLRACE_ASSERT(stream, "a stream is free");
+  owners_[*stream]->link = std::move(link);
+  for (;;) {
+    auto attachment = admitted(*stream);
+    MILLRACE_ASSERT(attachment, "the publisher is admitted");
+    if (*attachment != nullptr) return std::move(*attachment);
+    step();
+  }
+}
+
+Result<std::size_t> MemoryBus::ask(const std::string& name, Incarnation incarnation) {
+  std::optional<std::size_t> found;
+  for (std::size_t i = 0; i < owners_.size(); ++i) {
+    if (owners_[i] && owners_[i]->name == name) return fail(ErrorCode::in_use, "'" + name + "' is in use");
+    if (!owners_[i] && (!found || last_names_[i] == name)) found = i;
+  }
+  if (!found) return fail(ErrorCode::exhausted, "every stream has an owner");
+  owners_[*found] = Owner{name, incarnation, std::nullopt, false, nullptr};
+  last_names_[*found] = name;
+  return *found;
+}
+
+Result<std::shared_ptr<PublisherAttachment>> MemoryBus::admitted(std::size_t stream) {
+  Owner& owner = *owners_[stream];
+  TopicRecorder& recorder = *core_->recorder;
+  ring::Pages& pages = *core_->pages[stream];
+  if (recorder.state() == TopicRecorder::State::failed) {
+    owners_[stream].reset();
+    return fail(ErrorCode::io_failed, "the topic is closed after a disk failure: " + recorder.failure());
+  }
+  if (!owner.admission) {
+    if (!recorder.drained(stream, pages.first_page()) || !recorder.drained(owner.name)) return nullptr;
+    const auto admission = recorder.admit(stream, owner.name, owner.incarnation, clock_.wall());
+    if (!admission) {
+      owners_[stream].reset();
+      return fail(admission.error());
+    }
+    owner.admission = *admission;
+  }
+  if (!recorder.admission_synced()) return nullptr;
+  pages.assign(owner.admission->publisher, owner.admission->epoch);
+  owner.assigned = true;
   return std::make_shared<PublisherAttachment>(
       PublisherAttachment{{},
                           *ring::Ring::attach(view(core_->rings[stream])),
                           reinterpret_cast<const ring::Watermarks*>(core_->marks.data()),
                           static_cast<std::uint32_t>(stream),
-                          admission->publisher,
-                          admission->epoch,
-                          core_->pages[stream]->first_page(),
-                          admission->last_sequence,
-                          options_.policy});
+                          owner.admission->publisher,
+                          owner.admission->epoch,
+                          pages.first_page(),
+                          owner.admission->last_sequence,
+                          options_.policy,
+                          options_.folder,
+                          UniqueFd(),
+                          options_.files});
+}
+
+void MemoryBus::release(std::size_t stream) {
+  if (owners_[stream]->assigned) core_->pages[stream]->close();
+  owners_[stream].reset();
 }
 
 std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
@@ -99,7 +163,21 @@ std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
                            options_.folder,
                            core_->recorder->log().log_id(),
                            core_->recorder->log().run(),
+                           std::nullopt,
                            options_.files});
+}
+
+void MemoryBus::detach_subscriber(const SubscriberAttachment& attachment) {
+  for (const auto& core : cores_) {
+    const auto found = std::find_if(
+        core->subscriber_pages.begin(), core->subscriber_pages.end(),
+        [&](const Mapping& m) { return reinterpret_cast<const ring::SubscriberPage*>(m.data()) == attachment.page; });
+    if (found == core->subscriber_pages.end()) continue;
+    const Mapping kept = std::move(*found);  // the lease words are let go of before their memory goes
+    core->subscriber_pages.erase(found);
+    if (core == core_) set_leases();
+    return;
+  }
 }
 
 Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap) {
@@ -135,9 +213,8 @@ void MemoryBus::settle() {
 void MemoryBus::publisher_died(const std::string& name) {
   for (std::size_t i = 0; i < owners_.size(); ++i) {
     if (!owners_[i] || owners_[i]->name != name) continue;
-    core_->pages[i]->close();
+    release(i);
     while (!core_->recorder->drained(i, core_->pages[i]->first_page())) step();
-    owners_[i].reset();
   }
 }
 
@@ -146,16 +223,17 @@ void MemoryBus::grant() {
 }
 
 void MemoryBus::restart_core(const std::function<void()>& meanwhile) {
-  const auto dead = core_;
-  dead->recorder.reset();  // its log is closed, as the kernel would
-  (void)start_core(dead.get());
-  if (meanwhile) meanwhile();
+  std::vector<Owner> publishers;
   for (const auto& owner : owners_) {
-    if (owner) owner->link->disconnect();
+    if (owner) publishers.push_back(*owner);
   }
+  kill_core();
+  MILLRACE_ASSERT(start_core(), "the log opens and the salvage is written");
+  if (meanwhile) meanwhile();
+  for (const Owner& owner : publishers) owner.link->disconnect();
   for (const auto& link : subscribers_) link->disconnect();
-  for (std::size_t i = 0; i < owners_.size(); ++i) {
-    if (owners_[i]) owners_[i]->link->replace(attach_publisher(i));
+  for (const Owner& owner : publishers) {
+    owner.link->replace(attach_publisher(owner.name, owner.incarnation, owner.link));
   }
   for (const auto& link : subscribers_) link->replace(attach_subscriber());
 }

@@ -2,12 +2,14 @@
 // daemon's, with neither sockets nor threads nor iceoryx. For tests of everything that publishes or follows.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <deque>
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bus/attachment.hpp"
@@ -28,12 +30,17 @@ struct MemoryBusOptions {
   std::uint32_t grant_ahead = 4;
   ring::StallPolicy policy = ring::StallPolicy::block;
   wal::WriterOptions log{};
+  std::uint64_t retention_bytes = 0;                   // 0: no limit; for those who call recorder().retain()
+  std::chrono::nanoseconds retention_age{0};           // 0: no limit
   wal::FileSystem* files = &wal::posix_file_system();  // that the folder lies on; outlives the bus
 };
 
 class MemoryBus {
  public:
   MemoryBus(MemoryBusOptions options, ManualClock& clock);
+  // Without a core, for disks that may fail: see start_core().
+  struct WithoutCore {};
+  MemoryBus(MemoryBusOptions options, ManualClock& clock, WithoutCore);
 
   // A publishing process of its own; `name` in the topic. Steps until its epoch is on the disk.
   [[nodiscard]] std::unique_ptr<Publisher> publisher(const std::string& name);
@@ -54,6 +61,31 @@ class MemoryBus {
   // The publisher's ring as a hostile process could write to it.
   [[nodiscard]] ring::Writer& writer_of(Publisher& publisher) { return *publisher.writer_; }
 
+  // What the calls above are made of, one step each, for tests in which a disk fails or somebody dies in between. They
+  // tell no link anything.
+  //
+  // The core dies where it stands.
+  void kill_core();
+  [[nodiscard]] bool has_core() const { return core_ != nullptr; }
+  // A new core opens the log and salvages the dead one's rings. Errors: the log's; there is no core then, and the dead
+  // one's rings are kept for the next.
+  [[nodiscard]] Status start_core();
+  // Where each run began that a core of this bus opened the log for, also one that failed in its salvage.
+  [[nodiscard]] const std::vector<std::pair<Run, Offset>>& runs() const { return runs_; }
+  // A publishing process asks for a name. The stream it may get. Errors: in_use, exhausted.
+  [[nodiscard]] Result<std::size_t> ask(const std::string& name, Incarnation incarnation);
+  // Null while what lies in the stream is still recorded, or the epoch is on its way to the disk. Errors: the topic's
+  // failure, what the log says; the stream is free again then.
+  [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> admitted(std::size_t stream);
+  // Who has the stream, or asked for it, is dead: its page is closed.
+  void release(std::size_t stream);
+  [[nodiscard]] std::shared_ptr<SubscriberAttachment> attach_subscriber();
+  // The subscriber is gone, and so are its leases. One of an earlier core is fine.
+  void detach_subscriber(const SubscriberAttachment& attachment);
+  [[nodiscard]] const ring::Watermarks& marks() const {
+    return *reinterpret_cast<const ring::Watermarks*>(core_->marks.data());
+  }
+
   [[nodiscard]] TopicRecorder& recorder() { return *core_->recorder; }
   [[nodiscard]] const schemas::EventType& type() const { return *type_; }
 
@@ -64,17 +96,18 @@ class MemoryBus {
     Mapping marks;
     std::vector<std::unique_ptr<ring::Pages>> pages;
     std::unique_ptr<TopicRecorder> recorder;
-    std::deque<Mapping> subscriber_pages;
+    std::list<Mapping> subscriber_pages;
   };
   struct Owner {
     std::string name;
     Incarnation incarnation;
+    std::optional<Admission> admission;  // once it is appended
+    bool assigned = false;               // once it is on the disk
     std::shared_ptr<PublisherLink> link;
   };
 
-  [[nodiscard]] std::shared_ptr<Core> start_core(const Core* dead);
-  [[nodiscard]] std::shared_ptr<PublisherAttachment> attach_publisher(std::size_t stream);
-  [[nodiscard]] std::shared_ptr<SubscriberAttachment> attach_subscriber();
+  [[nodiscard]] std::shared_ptr<PublisherAttachment> attach_publisher(const std::string& name, Incarnation incarnation,
+                                                                      std::shared_ptr<PublisherLink> link);
   void set_leases();
 
   MemoryBusOptions options_;
@@ -82,9 +115,11 @@ class MemoryBus {
   schemas::Registry registry_ = schemas::Registry::built_in();
   const schemas::EventType* type_;
   std::vector<std::optional<Owner>> owners_;  // a stream each
+  std::vector<std::string> last_names_;       // who had the stream last, likewise
   std::vector<std::shared_ptr<SubscriberLink>> subscribers_;
-  std::vector<std::shared_ptr<Core>> cores_;  // the last one lives; clients may still read the memory of the others
-  std::shared_ptr<Core> core_;
+  std::vector<std::pair<Run, Offset>> runs_;
+  std::vector<std::shared_ptr<Core>> cores_;  // clients may still read the memory of the dead ones
+  std::shared_ptr<Core> core_;                // null: there is none
 };
 
 }  // namespace millrace::testing

@@ -24,6 +24,8 @@ class Accounts {
   [[nodiscard]] std::optional<AccountId> find(std::string_view text) const;
   // `account` was given out. Valid as long as the table.
   [[nodiscard]] std::string_view text(AccountId account) const;
+  // Numbers given out: 1 to this.
+  [[nodiscard]] std::uint64_t size() const { return texts_.size(); }
 
  private:
   std::deque<std::string> texts_;  // by number less 1; a deque, for the map's keys point into it

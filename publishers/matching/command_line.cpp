@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <set>
 
@@ -19,9 +20,12 @@ constexpr const char* kAbout =
     "  orders     what others publish on the topic 'orders'\n"
     "  both       the order flow is published on 'orders' by 'order-flow', and all of 'orders' is matched, so\n"
     "             that others can trade against it\n\n"
-    "The books are not kept: a process that starts again begins with empty ones, and with the orders that come\n"
-    "from then on. --from earliest builds the books again from every order in the log, and publishes once more,\n"
-    "under new trade ids, what follows from them.\n"
+    "Without --snapshots the books are not kept: a process that starts again begins with empty ones, and with the\n"
+    "orders that come from then on. --from earliest builds the books again from every order in the log, and\n"
+    "publishes once more, under new trade ids, what follows from them.\n\n"
+    "With --snapshots a process that starts again, under the same name, goes on where the last one ended, however\n"
+    "that was: from a snapshot and the orders behind it, publishing only what is not in the log. Its orders are all\n"
+    "of the topic's from the very first, taken once they are synced.\n\n"
     "SIGTERM and SIGINT end it once what it has is published.";
 
 constexpr const char* kInstrumentForm =
@@ -53,6 +57,15 @@ std::string check_instruments(const CommandLine& line) {
       return "--instrument: '" + config.name + "' needs a reference price for the generator to begin at";
     }
   }
+  return {};
+}
+
+std::string check_snapshots(const CommandLine& line, bool recorded) {
+  if (line.snapshots.empty()) return {};
+  if (line.input == InputKind::generator) {
+    return "--snapshots: only orders that are in a log can be read again; give --input orders or both";
+  }
+  if (recorded) return "--snapshots: orders must be synced before they are matched; leave out --level recorded";
   return {};
 }
 
@@ -110,12 +123,13 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
       ->capture_default_str()
       ->check(CLI::Range(0.001, 100e6));
   app.add_option("--seed", line.seed, "Of the generator: the same seed gives the same orders")->capture_default_str();
-  app.add_option("--level", level, "Take orders when they are recorded, or only when they are synced to the disk")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"recorded", "synced"}).description(""));
-  app.add_option("--from", from, "Where to begin in the topic 'orders': latest or earliest")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"latest", "earliest"}).description(""));
+  auto* const level_option =
+      app.add_option("--level", level, "Take orders when they are recorded, or only when they are synced to the disk")
+          ->capture_default_str()
+          ->check(CLI::IsMember({"recorded", "synced"}).description(""));
+  auto* const from_option = app.add_option("--from", from, "Where to begin in the topic 'orders': latest or earliest")
+                                ->capture_default_str()
+                                ->check(CLI::IsMember({"latest", "earliest"}).description(""));
   app.add_option("--socket", line.socket, "The core's control socket (default: $MILLRACE_SOCKET, or the usual place)");
   app.add_option("--name", line.name, "Of the publisher in its three topics")->capture_default_str();
   app.add_option("--idle", line.idle, "What to do when there is nothing to do: spin, yield or back_off")
@@ -125,9 +139,24 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
   app.add_option("--log-level", line.log_level, "trace, debug, info, warn, error or off")
       ->capture_default_str()
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}).description(""));
+  auto* const snapshots_option = app.add_option(
+      "--snapshots", line.snapshots, "Keep the books: the folder for this engine's snapshots, and no other's");
+  auto seconds = std::chrono::duration<double>(line.snapshot_policy.every).count();
+  app.add_option("--snapshot-orders", line.snapshot_policy.every_orders, "A snapshot after so many orders")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber)
+      ->needs(snapshots_option);
+  app.add_option("--snapshot-seconds", seconds, "A snapshot after so long, if there was an order")
+      ->capture_default_str()
+      ->check(CLI::Range(0.001, 1e9))
+      ->needs(snapshots_option);
+  snapshots_option->excludes(from_option);
   try {
     app.parse(count, arguments);
     line.input = inputs.at(input);
+    if (const auto wrong = check_snapshots(line, level_option->count() > 0 && level == "recorded"); !wrong.empty()) {
+      throw CLI::ValidationError(wrong);
+    }
     for (const auto& text : instruments) {
       auto config = parse_instrument(text);
       if (!config) throw CLI::ValidationError("--instrument", config.error().message);
@@ -138,7 +167,9 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
     return app.exit(error) == 0 ? 0 : 2;
   }
   if (line.instruments.empty()) line.instruments = demo_instruments();
-  if (level == "synced") line.level = Level::synced;
+  line.snapshot_policy.every =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+  if (level == "synced" || !line.snapshots.empty()) line.level = Level::synced;
   if (from == "earliest") line.start = StartEarliest{};
   if (cpu_option->count() > 0) line.cpu = cpu;
   return line;

@@ -12,6 +12,7 @@
 #include "bus/event.hpp"
 #include "bus/start.hpp"
 #include "publishers/matching/instrument.hpp"
+#include "publishers/matching/snapshots.hpp"
 
 namespace millrace::matching {
 
@@ -29,6 +30,8 @@ struct CommandLine {
   std::string idle = "back_off";
   std::optional<unsigned> cpu;
   std::string log_level = "info";
+  std::string snapshots;  // folder; empty: the books are not kept
+  SnapshotPolicy snapshot_policy;
 };
 
 // "NAME:price_scale:quantity_scale:tick:lot:reference", the last three as decimals, as in "MILL:2:0:0.01:1:125.00".

@@ -36,6 +36,19 @@ TEST(CommandLine, OptionsAreTaken) {
   EXPECT_EQ(line.cpu, 1u);
 }
 
+TEST(CommandLine, WhoKeepsBooksTakesSyncedOrdersFromTheFirst) {
+  const auto line = std::get<CommandLine>(
+      parse({"--input", "orders", "--snapshots", "/books", "--snapshot-orders", "7", "--snapshot-seconds", "0.5"}));
+  EXPECT_EQ(line.snapshots, "/books");
+  EXPECT_EQ(line.level, Level::synced);
+  EXPECT_EQ(line.snapshot_policy.every_orders, 7u);
+  EXPECT_EQ(line.snapshot_policy.every, std::chrono::milliseconds(500));
+  EXPECT_EQ(std::get<int>(parse({"--snapshots", "/books", "--level", "recorded"})), 2);
+  EXPECT_EQ(std::get<int>(parse({"--snapshots", "/books", "--from", "latest"})), 2);
+  EXPECT_EQ(std::get<int>(parse({"--snapshots", "/books", "--input", "generator"})), 2);
+  EXPECT_EQ(std::get<int>(parse({"--snapshot-orders", "7"})), 2);
+}
+
 TEST(CommandLine, MistakesEndWithTwoAndHelpWithZero) {
   EXPECT_EQ(std::get<int>(parse({"--input", "nothing"})), 2);
   EXPECT_EQ(std::get<int>(parse({"--rate", "0"})), 2);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "bus/base/result.hpp"
@@ -44,8 +45,11 @@ class Engine {
   void apply(const Input& input, const Command& command);
 
   [[nodiscard]] std::size_t instrument_count() const { return instruments_.size(); }
+  [[nodiscard]] std::span<const Instrument> instruments() const { return instruments_; }
   // The instrument must exist; the reference is valid until the next add_instrument.
   [[nodiscard]] const Instrument& instrument(InstrumentId id) const { return instruments_[id.value()]; }
+  // To put back what a snapshot kept, before the first input.
+  [[nodiscard]] Instrument& restore(InstrumentId id) { return instruments_[id.value()]; }
   [[nodiscard]] std::optional<InstrumentId> find_instrument(std::string_view name) const;
   // The ten best levels of both sides as of the last input.
   [[nodiscard]] Depth depth(InstrumentId id) const;

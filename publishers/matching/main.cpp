@@ -9,8 +9,11 @@
 #include "bus/bus.hpp"
 #include "publishers/matching/command_line.hpp"
 #include "publishers/matching/paced_flow.hpp"
+#include "publishers/matching/recovery.hpp"
 #include "publishers/matching/service.hpp"
+#include "publishers/matching/snapshots.hpp"
 #include "publishers/matching/topic_source.hpp"
+#include "wal/posix_file_system.hpp"
 
 namespace millrace::matching {
 namespace {
@@ -63,6 +66,48 @@ Status run(Service& service, FlowPublisher* flow, const CommandLine& line) {
                                         "running, and has its disk room?");
 }
 
+// With the flow, if this process is to publish it.
+Status run_on_orders(Service& service, Bus& bus, const CommandLine& line) {
+  if (line.input == InputKind::orders) return run(service, nullptr, line);
+  auto flow_publisher = bus.publisher("orders", "order-flow");
+  if (!flow_publisher) return fail(flow_publisher.error());
+  FlowPublisher flow(flow_of(line), *flow_publisher, system_clock());
+  return run(service, &flow, line);
+}
+
+Status come_back_and_run(Bus& bus, const CommandLine& line, const BusOutlet::Publishers& publishers) {
+  auto& files = wal::posix_file_system();
+  BusOutlet outlet(publishers);
+  auto store = SnapshotStore::open(files, line.snapshots);
+  if (!store) return fail(store.error());
+  const auto snapshot = store->newest(outlet.recorded(), [](const std::string& path, const Error& why) {
+    log().warn("the snapshot {} cannot be used: {}", path, why.message);
+  });
+  if (!snapshot) return fail(snapshot.error());
+  auto subscriber = bus.subscribe("orders", {.level = line.level, .start = start_of(*snapshot), .on_gap = report_gap});
+  if (!subscriber) return fail(cannot_come_back(subscriber.error(), *snapshot));
+  TopicSource source(*subscriber);
+  const auto begin = source.position();
+  auto venue = venue_again(line.instruments, begin.log_id, *snapshot);
+  if (!venue) return fail(venue.error());
+
+  std::array<OutputLog, kOutputTopics> logs;
+  const std::array<Publisher*, kOutputTopics> in_order{&publishers.trades, &publishers.orders, &publishers.depth};
+  for (std::size_t i = 0; i < kOutputTopics; ++i) {
+    const auto topic = bus.topic(kOutputTopicNames[i]);
+    if (!topic) return fail(topic.error());
+    logs[i] = {topic->log_folder, in_order[i]->id()};
+  }
+  auto last = last_ones(files, logs);
+  if (!last) return fail(last.error());
+  outlet.make_again_from(*snapshot ? (*snapshot)->outputs : OutputSequences{}, std::move(*last));
+  log().info("comes back from order {}{}", begin.offset.value(), *snapshot ? ", with its snapshot" : "");
+
+  Snapshots snapshots({**venue, source, outlet}, *store, begin.offset, line.snapshot_policy);
+  Service service(**venue, source, outlet, &snapshots);
+  return run_on_orders(service, bus, line);
+}
+
 Status connect_and_run(const CommandLine& line) {
   auto bus = Bus::connect({.name = "millrace-matching", .socket = line.socket});
   if (!bus) return fail(bus.error());
@@ -73,6 +118,7 @@ Status connect_and_run(const CommandLine& line) {
   auto depth = (*bus)->publisher("market_l2", line.name);
   if (!depth) return fail(depth.error());
 
+  if (!line.snapshots.empty()) return come_back_and_run(**bus, line, {*trades, *orders, *depth});
   auto venue = Venue::open({line.instruments, trades->epoch().value(), system_clock().wall()});
   if (!venue) return fail(venue.error());
   BusOutlet outlet({*trades, *orders, *depth});
@@ -87,11 +133,7 @@ Status connect_and_run(const CommandLine& line) {
   if (!subscriber) return fail(subscriber.error());
   TopicSource source(*subscriber);
   Service service(**venue, source, outlet);
-  if (line.input == InputKind::orders) return run(service, nullptr, line);
-  auto flow_publisher = (*bus)->publisher("orders", "order-flow");
-  if (!flow_publisher) return fail(flow_publisher.error());
-  FlowPublisher flow(flow_of(line), *flow_publisher, system_clock());
-  return run(service, &flow, line);
+  return run_on_orders(service, **bus, line);
 }
 
 }  // namespace

@@ -1,10 +1,16 @@
 #include "publishers/matching/open_orders.hpp"
 
+#include <utility>
+
 namespace millrace::matching {
 
-OpenOrder* OpenOrders::find(OrderId id) {
+const OpenOrder* OpenOrders::find(OrderId id) const {
   const auto slot = index_.find(id);
   return slot == OrderIndex::kNone ? nullptr : &orders_[slot];
+}
+
+OpenOrder* OpenOrders::find(OrderId id) {
+  return const_cast<OpenOrder*>(std::as_const(*this).find(id));
 }
 
 OpenOrder* OpenOrders::find(AccountId account, std::string_view client_order_id) {

@@ -29,6 +29,7 @@ class OpenOrders {
 
   // nullptr if there is none. Valid until the next add.
   [[nodiscard]] OpenOrder* find(OrderId id);
+  [[nodiscard]] const OpenOrder* find(OrderId id) const;
   [[nodiscard]] OpenOrder* find(AccountId account, std::string_view client_order_id);
   // Neither the id nor, unless it is empty, the account's name for it may be there.
   void add(const OpenOrder& order);

@@ -23,6 +23,8 @@ class OrderSource {
   [[nodiscard]] virtual std::optional<SourcedOrder> next() = 0;
   // Why there will be none any more, if something is wrong.
   [[nodiscard]] virtual std::optional<Error> error() const { return std::nullopt; }
+  // All commands that are safe on the disk have been given.
+  [[nodiscard]] virtual bool at_end() const { return false; }
   // Tells that the reader lives though it reads nothing just now.
   virtual void idle() {}
 };

@@ -15,13 +15,14 @@ std::uint64_t Service::publish_waiting() {
   return published_ - before;
 }
 
-std::uint64_t Service::do_work(MonotonicTime) {
+std::uint64_t Service::do_work(MonotonicTime now) {
   if (error_) return 0;
   std::uint64_t work = publish_waiting();
   for (std::uint64_t taken = 0; taking_ && taken < kCommandsPerStep && waiting() == 0; ++taken) {
     const auto order = source_.next();
     if (!order) {
       error_ = source_.error();
+      if (!error_ && source_.at_end()) error_ = outlet_.unexplained();
       break;
     }
     cause_ = order->cause;
@@ -29,8 +30,10 @@ std::uint64_t Service::do_work(MonotonicTime) {
     venue_.apply(*order->command, order->input);
     ++commands_;
     work += 1 + publish_waiting();
+    if (snapshots_ != nullptr && waiting() == 0) snapshots_->do_work(now);
   }
   if (work == 0) {
+    if (snapshots_ != nullptr && waiting() == 0 && !error_) snapshots_->do_work(now);
     source_.idle();
     outlet_.idle();
   }

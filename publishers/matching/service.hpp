@@ -4,8 +4,8 @@
 // back-pressured or the core is away, the rest of the outputs waits here, is tried again at each step, and the source
 // waits with it. Nothing is dropped, nothing blocks, no command is carried out twice.
 //
-// The books live in this process alone. One that starts again begins with empty books, and by default behind the orders
-// that were recorded before.
+// Without snapshots the books live in this process alone: one that starts again begins with empty books, and by default
+// behind the orders that were recorded before. With them it comes back with its books: see recovery.hpp.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,16 @@
 #include "bus/base/agent.hpp"
 #include "publishers/matching/order_source.hpp"
 #include "publishers/matching/outlet.hpp"
+#include "publishers/matching/snapshots.hpp"
 #include "publishers/matching/venue.hpp"
 
 namespace millrace::matching {
 
 class Service final : public Agent {
  public:
-  // All three outlive it. The venue's first outputs are the first to go out.
-  Service(Venue& venue, OrderSource& source, Outlet& outlet) : venue_(venue), source_(source), outlet_(outlet) {}
+  // All outlive it. The venue's first outputs are the first to go out.
+  Service(Venue& venue, OrderSource& source, Outlet& outlet, Snapshots* snapshots = nullptr)
+      : venue_(venue), source_(source), outlet_(outlet), snapshots_(snapshots) {}
 
   // At most kCommandsPerStep commands; returns how many commands and events went through.
   std::uint64_t do_work(MonotonicTime now) override;
@@ -43,6 +45,7 @@ class Service final : public Agent {
   Venue& venue_;
   OrderSource& source_;
   Outlet& outlet_;
+  Snapshots* snapshots_;
   bool taking_ = true;
   std::uint64_t published_ = 0;  // of the venue's outputs
   std::optional<Offset> cause_;  // of the outputs

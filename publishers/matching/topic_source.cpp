@@ -19,4 +19,9 @@ std::optional<SourcedOrder> TopicSource::next() {
   return order;
 }
 
+bool TopicSource::at_end() const {
+  const auto freshness = subscriber_.follower()->freshness();
+  return freshness.next >= freshness.synced_end;
+}
+
 }  // namespace millrace::matching

@@ -15,7 +15,11 @@ class TopicSource final : public OrderSource {
 
   [[nodiscard]] std::optional<SourcedOrder> next() override;
   [[nodiscard]] std::optional<Error> error() const override { return subscriber_.follower()->error(); }
+  [[nodiscard]] bool at_end() const override;
   void idle() override { subscriber_.idle(); }
+
+  // Behind the last command given.
+  [[nodiscard]] Position position() const { return subscriber_.follower()->position(); }
 
  private:
   Subscriber& subscriber_;

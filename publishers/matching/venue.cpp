@@ -26,7 +26,7 @@ Result<std::unique_ptr<Venue>> Venue::open(VenueOptions options) {
     const auto id = venue->engine_.add_instrument(std::move(config));
     if (!id) return fail(id.error());
     venue->markets_.push_back({OpenOrders(expected), {}});
-    venue->outputs_.emplace_back(DepthChanged{*id});
+    if (options.announce) venue->outputs_.emplace_back(DepthChanged{*id});
   }
   return venue;
 }

@@ -13,6 +13,7 @@
 #include "publishers/matching/accounts.hpp"
 #include "publishers/matching/engine.hpp"
 #include "publishers/matching/open_orders.hpp"
+#include "publishers/matching/state.hpp"
 #include "publishers/matching/translate.hpp"
 
 namespace millrace::matching {
@@ -44,6 +45,9 @@ struct VenueOptions {
   // Goes into trade ids, so that those of two runs differ: the epoch of the publisher of trades.
   std::uint64_t session = 1;
   WallTime start;
+  // Whether its first outputs are the depths of all instruments, empty, valid at 0: whoever still shows the books of a
+  // process before this one learns that they are gone. Not where they come back.
+  bool announce = true;
 };
 
 // One thread.
@@ -53,8 +57,7 @@ class Venue final : private EventHandler {
   // themselves, and still exact in a double.
   static constexpr OrderId kFirstGivenOrder{std::uint64_t{1} << 52};
 
-  // Its first outputs are the depths of all instruments, empty, valid at 0: whoever still shows the books of a process
-  // before this one learns that they are gone. Errors: those of Engine::add_instrument.
+  // Errors: those of Engine::add_instrument.
   [[nodiscard]] static Result<std::unique_ptr<Venue>> open(VenueOptions options);
 
   // A verified command. One that cannot be carried out leads to an order event `rejected` that echoes it. The phase
@@ -68,6 +71,12 @@ class Venue final : private EventHandler {
   void write(const OrderReport& report, schemas::OrderEvent& event) const;
   void write(const DepthChanged& changed, schemas::MarketL2& event) const;
 
+  // The whole state between two commands: a venue of the same instruments that restores it goes on byte for byte the
+  // same.
+  void save(StateWriter& into) const;
+  // Into a venue that has carried out nothing. Errors: invalid_argument (other instruments), corrupt.
+  [[nodiscard]] Status restore(StateReader& from);
+
   [[nodiscard]] const Engine& engine() const { return engine_; }
 
  private:
@@ -78,6 +87,8 @@ class Venue final : private EventHandler {
 
   explicit Venue(const VenueOptions& options) : session_(options.session), input_{{}, options.start}, engine_(*this) {}
 
+  void save_market(InstrumentId id, StateWriter& into) const;
+  void restore_market(InstrumentId id, StateReader& from);
   void apply_to(InstrumentId instrument);
   [[nodiscard]] std::optional<AccountId> account();
   [[nodiscard]] std::optional<OrderId> order(InstrumentId instrument, AccountId account);

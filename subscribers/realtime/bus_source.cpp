@@ -54,6 +54,12 @@ class LogReplay final : public Replay {
   std::optional<wal::EventCursor> cursor_;
 };
 
+TopicState state_of(control::TopicState state) {
+  static_assert(static_cast<int>(control::TopicState::failed) == static_cast<int>(TopicState::failed) &&
+                static_cast<int>(control::TopicState::disk_stalled) == static_cast<int>(TopicState::disk_stalled));
+  return static_cast<TopicState>(state);
+}
+
 Start start_of(const ReplayStart& start) {
   if (const auto* offset = std::get_if<Offset>(&start)) return *offset;
   if (const auto* time = std::get_if<WallTime>(&start)) return *time;
@@ -120,10 +126,26 @@ std::vector<TopicInfo> BusSource::topics() {
   answer_ = status_.last();
   std::vector<TopicInfo> infos;
   for (Topic& topic : topics_) {
-    const Position position = topic.subscriber.follower()->position();
+    const Follower& follower = *topic.subscriber.follower();
+    const Position position = follower.position();
     const auto* status = status_of(topic);
-    infos.push_back({topic.description.name, topic.description.type, Offset(status ? status->first_offset : 0),
-                     position.offset, position.log_id, position.run});
+    TopicInfo& info = infos.emplace_back(TopicInfo{topic.description.name,
+                                                   topic.description.type,
+                                                   Offset(status ? status->first_offset : 0),
+                                                   position.offset,
+                                                   position.log_id,
+                                                   position.run,
+                                                   follower.freshness().recorded_end,
+                                                   TopicState::unknown,
+                                                   {}});
+    if (status) {
+      info.state = state_of(status->state);
+      info.reason = status->reason;
+    }
+    if (const auto& error = follower.error()) {
+      info.state = TopicState::not_followed;
+      info.reason = error->message;
+    }
   }
   return infos;
 }
@@ -143,10 +165,13 @@ Health BusSource::health() {
   Health health;
   if (answer_) health.reasons = answer_->report.reasons;
   if (!bus_.connected()) {
+    health.core = CoreState::away;
     health.reasons.emplace_back("the core is away");
   } else if (!answer_) {
+    health.core = CoreState::silent;
     health.reasons.emplace_back("the core has not answered yet");
   } else if (const auto silence = clock_.monotonic() - answer_->taken; silence > silence_max) {
+    health.core = CoreState::silent;
     health.reasons.push_back("the core has not answered for " + std::to_string(silence / 1s) + " s");
   }
   for (Topic& topic : topics_) {

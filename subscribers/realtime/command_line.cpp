@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 
 #include "bus/base/log.hpp"
 #include "subscribers/realtime/gateway.hpp"
@@ -54,6 +55,7 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
   GatewayOptions& options = line.options;
   std::string listen = options.address + ":" + std::to_string(options.port);
   std::int64_t heartbeat_ms = options.heartbeat.count() / ns_per_ms;
+  std::int64_t client_timeout_ms = 0;
   std::int64_t write_timeout_ms = options.write_timeout.count() / ns_per_ms;
 
   CLI::App app("Serves a millrace bus to WebSocket and HTTP clients, and its page at /.", "millrace-gateway");
@@ -78,6 +80,17 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
   app.add_option("--heartbeat-ms", heartbeat_ms, "A quiet subscription says that it lives")
       ->capture_default_str()
       ->check(CLI::Range(1, 3'600'000));
+  app.add_option("--client-timeout-ms", client_timeout_ms,
+                 "What clients are told: without a message for as long, the connection is dead (0: three heartbeats)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 3'600'000));
+  app.add_option("--queue", options.queue,
+                 "Offsets that a subscription which conflates or disconnects may be behind, if it does not say")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
+  app.add_option("--queue-max", options.queue_max, "The most that a subscription may say")
+      ->capture_default_str()
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 40));
   app.add_option("--write-timeout-ms", write_timeout_ms,
                  "A client that does not take a message in this time is cut off")
       ->capture_default_str()
@@ -93,6 +106,15 @@ std::variant<CommandLine, int> parse_command_line(int count, const char* const* 
   } catch (const CLI::ParseError& error) {
     return app.exit(error);
   }
+  if (client_timeout_ms != 0 && client_timeout_ms <= heartbeat_ms) {
+    std::fprintf(stderr, "--client-timeout-ms: clients would give up a quiet connection before its heartbeat\n");
+    return 1;
+  }
+  if (options.queue > options.queue_max) {
+    std::fprintf(stderr, "--queue: more than --queue-max\n");
+    return 1;
+  }
+  options.client_timeout = std::chrono::milliseconds(client_timeout_ms);
   std::tie(options.address, options.port) = *parse_listen(listen);
   options.heartbeat = std::chrono::milliseconds(heartbeat_ms);
   options.write_timeout = std::chrono::milliseconds(write_timeout_ms);

@@ -25,19 +25,45 @@ enum class Counter : std::size_t {
   requests_bad,       // malformed or refused requests over WebSocket
   requests_oversize,  // messages over the limit
   http_requests,
-  http_errors,     // answered 4xx or 5xx
-  http_timeouts,   // a request did not come in time
-  replay_reads,    // chunks read from the log
-  replay_errors,   // that failed
-  replays_healed,  // live subscriptions that fell behind the cache and went on from the log
+  http_errors,          // answered 4xx or 5xx
+  http_timeouts,        // a request did not come in time
+  replay_reads,         // chunks read from the log
+  replay_errors,        // that failed
+  replays_healed,       // live subscriptions that fell behind the cache and went on from the log
+  sessions_cut_behind,  // a subscription under `disconnect` was behind its bound
+  conflations,          // ranges of which only the newest event of each key was sent
+  gaps_conflated,       // records in-band of what was left out, by reason
+  gaps_deleted,
+  gaps_not_recorded,
   count_,
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::count_)> counter_names = {
-    "events",        "events_invalid",  "json_encoded",     "bodies_shared",     "messages_sent",
-    "bytes_sent",    "sessions_opened", "sessions_refused", "connections_shed",  "sessions_cut_slow",
-    "sessions_idle", "sessions_broken", "requests_bad",     "requests_oversize", "http_requests",
-    "http_errors",   "http_timeouts",   "replay_reads",     "replay_errors",     "replays_healed",
+    "events",
+    "events_invalid",
+    "json_encoded",
+    "bodies_shared",
+    "messages_sent",
+    "bytes_sent",
+    "sessions_opened",
+    "sessions_refused",
+    "connections_shed",
+    "sessions_cut_slow",
+    "sessions_idle",
+    "sessions_broken",
+    "requests_bad",
+    "requests_oversize",
+    "http_requests",
+    "http_errors",
+    "http_timeouts",
+    "replay_reads",
+    "replay_errors",
+    "replays_healed",
+    "sessions_cut_behind",
+    "conflations",
+    "gaps_conflated",
+    "gaps_deleted",
+    "gaps_not_recorded",
 };
 
 class Counters {

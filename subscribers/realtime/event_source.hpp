@@ -18,13 +18,25 @@
 
 namespace millrace::gateway {
 
+enum class TopicState {
+  ok,
+  disk_stalled,
+  failed,        // the core can write its log no more
+  not_followed,  // the gateway cannot follow it
+  unknown,       // the core has not answered yet
+};
+[[nodiscard]] std::string_view to_string(TopicState state);
+
 struct TopicInfo {
   std::string name;
   const schemas::EventType* type = nullptr;  // outlives the source
   Offset first;                              // the oldest event there is
-  Offset next;                               // that the recorder will give
+  Offset next;                               // of what poll() will hand over next
   LogId log_id;
   Run run;
+  Offset recorded_end;  // that the recorder will give next
+  TopicState state = TopicState::ok;
+  std::string reason;  // why it is not ok; may be empty
 };
 
 enum class PublisherState { healthy, degraded, failed, closed, disconnected, dead };
@@ -38,8 +50,12 @@ struct PublisherInfo {
   Sequence last;
 };
 
+enum class CoreState { ok, away, silent };
+[[nodiscard]] std::string_view to_string(CoreState state);
+
 struct Health {
   std::vector<std::string> reasons;  // why it is not well; empty when it is
+  CoreState core = CoreState::ok;
   [[nodiscard]] bool ok() const { return reasons.empty(); }
 };
 

@@ -153,4 +153,32 @@ std::string_view to_string(PublisherState state) {
   return "unknown";
 }
 
+std::string_view to_string(TopicState state) {
+  switch (state) {
+    case TopicState::ok:
+      return "ok";
+    case TopicState::disk_stalled:
+      return "disk_stalled";
+    case TopicState::failed:
+      return "failed";
+    case TopicState::not_followed:
+      return "not_followed";
+    case TopicState::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+std::string_view to_string(CoreState state) {
+  switch (state) {
+    case CoreState::ok:
+      return "ok";
+    case CoreState::away:
+      return "away";
+    case CoreState::silent:
+      break;
+  }
+  return "silent";
+}
+
 }  // namespace millrace::gateway

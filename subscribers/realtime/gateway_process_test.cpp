@@ -10,6 +10,7 @@
 
 #include "bus/base/rfc3339.hpp"
 #include "subscribers/realtime/gateway.hpp"
+#include "subscribers/realtime/testing/account_keeper.hpp"
 #include "subscribers/realtime/testing/processes.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
@@ -17,6 +18,7 @@
 namespace millrace::gateway {
 namespace {
 
+using testing::AccountKeeper;
 using testing::becomes;
 using testing::connect;
 using testing::counter;
@@ -395,6 +397,57 @@ TEST(Gateway, AClientThatNeverReadsIsCutOffAndCountedAndNobodyElse) {
   EXPECT_TRUE(other.to(feed.published()));
   EXPECT_EQ(other.resumed(), 0u);
   EXPECT_EQ(counter(gateway.port(), "sessions_cut_slow"), 1u);
+}
+
+// Each client under its policy does not read while a publisher runs; then all read on to the end.
+TEST(Gateway, SlowClientsUnderEachPolicyAreToldWhatTheyMissAndDisturbNobody) {
+  TestCore core;
+  LoneGateway gateway(core, {"--cache-bytes", "1000000"});
+  auto bus = connect(core);
+  constexpr int small = 4096;  // what is sent without being read fits its socket only in part
+  AccountKeeper healing(gateway.port(), R"(,"slow":"heal")", small);
+  AccountKeeper conflating(gateway.port(), R"(,"slow":"conflate","queue":1000,"format":"binary")", small);
+  AccountKeeper cut(gateway.port(), R"(,"slow":"disconnect","queue":1000)", small);
+  Stream peer(gateway.port(), {.format = "binary"}, expect_numbered);
+  Feed feed(*bus, "maker", 64);
+  // Far more than sockets and memory hold. The peer reads all the while.
+  EXPECT_TRUE(peer.until([&] { return feed.published() > 200'000; }));
+  feed.stop();
+  const std::uint64_t end = feed.published();
+  EXPECT_TRUE(peer.to(end)) << "the peer has every event";
+  EXPECT_EQ(peer.count(), end);
+  EXPECT_EQ(peer.resumed(), 0u);
+
+  while (cut.one()) {
+  }
+  ASSERT_EQ(cut.ended, "too_slow");
+  EXPECT_EQ(cut.close_code(), 4001);
+  cut.expect_balance(cut.last);
+  const std::uint64_t cut_at = number(cut.last.at("next_offset"));
+  EXPECT_EQ(cut.offsets.size(), cut_at) << "up to where it was cut off it has every event";
+  AccountKeeper again(gateway.port(),
+                      R"(,"slow":"disconnect","queue":1000,"start":{"offset":)" + std::to_string(cut_at) + "}");
+
+  ASSERT_TRUE(healing.until(end) && conflating.until(end) && again.until(end));
+  EXPECT_EQ(cut.offsets.size() + again.offsets.size(), end);
+  healing.expect_balance(healing.books);
+  EXPECT_EQ(healing.offsets.size(), end);
+  EXPECT_GT(number(healing.books.at("books").at("healed")), 0u);
+  for (std::uint64_t i = 0; i < end; ++i) ASSERT_EQ(healing.offsets[i], i);
+  conflating.expect_balance(conflating.books);
+  EXPECT_EQ(conflating.first, 0u);
+  ASSERT_FALSE(conflating.conflated.empty());
+  EXPECT_LT(conflating.offsets.size(), end / 2);
+  // Trades are of two instruments in turn: the newest of each are the last two of a merged range.
+  std::set<std::uint64_t> sent(conflating.offsets.begin(), conflating.offsets.end());
+  EXPECT_EQ(sent.size(), conflating.offsets.size());
+  for (const auto& left : conflating.conflated) {
+    for (std::uint64_t i = left.from; i <= left.to; ++i) ASSERT_EQ(sent.contains(i), i + 2 > left.merged_to) << i;
+  }
+  EXPECT_TRUE(sent.contains(end - 1) && sent.contains(end - 2));
+  EXPECT_EQ(counter(gateway.port(), "sessions_cut_behind"), 1u);
+  EXPECT_EQ(counter(gateway.port(), "sessions_cut_slow"), 0u);
+  EXPECT_EQ(counter(gateway.port(), "gaps_conflated"), conflating.conflated.size());
 }
 
 TEST(Gateway, AClientThatPausesGetsEveryEventFromTheLog) {

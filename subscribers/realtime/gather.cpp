@@ -2,7 +2,26 @@
 
 #include <algorithm>
 
+#include "subscribers/realtime/conflation.hpp"
+
 namespace millrace::gateway {
+
+namespace {
+// Each is a message of its own before the body.
+constexpr std::size_t missing_max = 16;
+
+void note_sequence(Body& body, PublisherId publisher, Sequence sequence, Offset at) {
+  for (Body::Stream& stream : body.streams) {
+    if (stream.publisher != publisher) continue;
+    if (sequence > stream.last.next()) {
+      body.missing.push_back({publisher, stream.last.next(), Sequence(sequence.value() - 1), at});
+    }
+    stream.last = sequence;
+    return;
+  }
+  body.streams.push_back({publisher, sequence, at, sequence});
+}
+}  // namespace
 
 bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
             const schemas::EventType& type) {
@@ -16,14 +35,26 @@ bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, Fram
                      [&](const std::string& value) { return type.matches(frame.payload(), filter.field, value); });
 }
 
-void gather(EventBlock& block, const protocol::Filter& filter, protocol::Encoding encoding,
-            const schemas::EventType& type, std::size_t bytes_max, Body& body, Counters& counters) {
-  for (std::size_t i = body.next - block.first(); i < block.count() && body.bytes.size() < bytes_max; ++i) {
+bool has_room(const Body& body, std::size_t bytes_max) {
+  return body.bytes.size() < bytes_max && body.missing.size() < missing_max;
+}
+
+void gather(EventBlock& block, const View& view, const schemas::EventType& type, std::size_t bytes_max, Body& body,
+            Counters& counters) {
+  const Offset end = view.plan ? std::min(view.plan->end, block.next()) : block.next();
+  while (body.next < end && body.bytes.size() < bytes_max) {
+    const Offset offset = body.next;
+    const std::size_t i = offset - block.first();
     ++body.next;
     const EventBlock::Entry& entry = block.entry(i);
-    if (!passes(filter, entry, block.frame(i), type)) continue;
-    if (encoding == protocol::Encoding::binary) {
-      protocol::append_binary_event(block.first() + i, entry, block.frame(i), body.bytes);
+    note_sequence(body, entry.publisher, block.frame(i).sequence(), offset);
+    if (!passes(*view.filter, entry, block.frame(i), type)) continue;
+    if (view.plan && !view.plan->keeps(offset)) {
+      ++body.conflated;
+      continue;
+    }
+    if (view.encoding == protocol::Encoding::binary) {
+      protocol::append_binary_event(offset, entry, block.frame(i), body.bytes);
     } else {
       bool made = false;
       const std::string_view json = block.json(i, type, made);

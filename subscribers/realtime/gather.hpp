@@ -1,10 +1,11 @@
-// What a message carries: the events of a block that pass a filter, encoded back to back.
+// What a message carries: the events of a block that are to be shown, encoded back to back.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "bus/base/ids.hpp"
 #include "subscribers/realtime/counters.hpp"
@@ -13,20 +14,53 @@
 
 namespace millrace::gateway {
 
+struct Plan;
+
+// What a subscription shows of its topic's events, and how.
+struct View {
+  std::shared_ptr<const protocol::Filter> filter = std::make_shared<const protocol::Filter>();
+  std::shared_ptr<const Plan> plan;  // of a conflation under way: it leaves out what the plan does not keep
+  protocol::Encoding encoding = protocol::Encoding::json;
+};
+
+// Sequences that the log jumps over: they were never recorded.
+struct MissingEvents {
+  PublisherId publisher;
+  Sequence from;
+  Sequence to;  // included
+  Offset before;
+};
+
 // Events encoded for a message, without what differs from session to session. Shared once complete.
 struct Body {
   std::string bytes;  // JSON: the events with commas between; binary: entries and frames
   Offset first;       // accounts for [first, next)
   Offset next;
   std::uint32_t count = 0;
+  std::uint64_t conflated = 0;  // passed the filter, but not the plan
+
+  // Of each publisher, shown or not: what it has of its sequences, to be put together with what came before.
+  struct Stream {
+    PublisherId publisher;
+    Sequence first;
+    Offset first_at;
+    Sequence last;
+  };
+  std::vector<Stream> streams;
+  std::vector<MissingEvents> missing;  // between its own events
+
+  bool from_log = false;
   std::shared_ptr<void> slot;  // of the replays that may be under way at once, if it came from the log
 };
 
 [[nodiscard]] bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
                           const schemas::EventType& type);
 
-// Adds the events of `block` from body.next on, which it must hold, until `body` has `bytes_max` or the block ends.
-void gather(EventBlock& block, const protocol::Filter& filter, protocol::Encoding encoding,
-            const schemas::EventType& type, std::size_t bytes_max, Body& body, Counters& counters);
+// Adds the events of `block` from body.next on, which it must hold, until `body` has `bytes_max`, or the block or the
+// plan ends.
+void gather(EventBlock& block, const View& view, const schemas::EventType& type, std::size_t bytes_max, Body& body,
+            Counters& counters);
+// Whether another block may be added: it has neither many bytes nor many gaps to tell of.
+[[nodiscard]] bool has_room(const Body& body, std::size_t bytes_max);
 
 }  // namespace millrace::gateway

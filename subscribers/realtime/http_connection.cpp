@@ -89,7 +89,6 @@ void HttpConnection::read_log(const EventsQuery& query) {
   }
   work.topic = query.topic;
   work.start = query.start;
-  work.filter = std::make_shared<const protocol::Filter>();
   work.type = hub_.topics[query.topic].info.type;
   work.bytes_max = SIZE_MAX;
   work.events_max = query.limit;

@@ -36,7 +36,22 @@ HttpAnswer health_answer(const Hub& hub) {
   }
   out += ']';
   field(out, "sessions", hub.sessions);
-  out += "}\n";
+  field(out, "core", to_string(health.core));
+  field(out, "feeder_silent_ms", static_cast<std::uint64_t>(hub.feeder_silence() / std::chrono::milliseconds(1)));
+  out += ",\"topics\":[";
+  for (const Topic& topic : hub.topics) {
+    if (out.back() != '[') out += ',';
+    out += "{\"name\":";
+    append_json_string(topic.info.name, out);
+    field(out, "state", to_string(topic.info.state));
+    field(out, "reason", topic.info.reason);
+    field(out, "recorded_end", topic.info.recorded_end.value());
+    field(out, "next_offset", topic.cache.next().value());
+    field(out, "lag", topic.lag());
+    field(out, "subscriptions", topic.watchers.size());
+    out += '}';
+  }
+  out += "]}\n";
   return {health.ok() ? 200u : 503u, "application/json", std::move(out)};
 }
 
@@ -106,6 +121,21 @@ HttpAnswer metrics_answer(const Hub& hub) {
     gauge(out, name, "counter");
     sample(out, name, "", hub.counters.get(static_cast<Counter>(i)));
   }
+  // What became of all subscriptions' offsets: the books, whose first five balance. And of these what clients missed.
+  gauge(out, "subscription_events_total", "counter");
+  Books all;
+  for (std::size_t kind = 0; kind < hub.books.size(); ++kind) {
+    all += hub.books[kind];
+    for (const auto& [name, count] : book_entries) {
+      sample(out, "subscription_events_total",
+             "{slow=\"" + std::string(protocol::slow_names[kind]) + "\",outcome=\"" + std::string(name) + "\"}",
+             hub.books[kind].*count);
+    }
+  }
+  gauge(out, "events_lost_total", "counter");
+  sample(out, "events_lost_total", "{reason=\"conflated\"}", all.conflated);
+  sample(out, "events_lost_total", "{reason=\"deleted\"}", all.skipped);
+  sample(out, "events_lost_total", "{reason=\"not_recorded\"}", all.not_recorded);
   gauge(out, "sessions", "gauge");
   sample(out, "sessions", "", hub.sessions);
   gauge(out, "connections", "gauge");
@@ -118,6 +148,7 @@ HttpAnswer metrics_answer(const Hub& hub) {
     for (const Topic& topic : hub.topics) sample(out, name, "{topic=\"" + topic.info.name + "\"}", value(topic));
   };
   by_topic("topic_next_offset", [](const Topic& topic) { return topic.cache.next().value(); });
+  by_topic("topic_lag", [](const Topic& topic) { return topic.lag(); });
   by_topic("topic_subscriptions", [](const Topic& topic) { return topic.watchers.size(); });
   by_topic("topic_cache_bytes", [](const Topic& topic) { return topic.cache.bytes(); });
   by_topic("topic_cache_events", [](const Topic& topic) { return topic.cache.events(); });

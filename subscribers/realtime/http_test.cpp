@@ -43,6 +43,28 @@ TEST_F(HttpTest, HealthIs200WhenAllIsWellAnd503WithReasonsWhenNot) {
   EXPECT_EQ(json::parse(reply.body).at("reasons").at(0), "topic trade_events: the disk is stalled");
 }
 
+TEST_F(HttpTest, HealthNamesEachTopicsStateAndHowFarTheGatewayIsBehindTheRecorder) {
+  const auto topic = [&] { return json::parse(get("/health").body).at("topics").at(0); };
+  auto trades = topic();
+  EXPECT_EQ(trades.at("name"), "trade_events");
+  EXPECT_EQ(trades.at("state"), "ok");
+  EXPECT_EQ(trades.at("lag"), 0);
+  source_.hold_poll(true);
+  for (int i = 0; i < 7; ++i) source_.publish_numbered(0, "A");
+  source_.set_topic_state(0, TopicState::disk_stalled, "the disk is stalled");
+  source_.set_health({{"topic trade_events: the disk is stalled"}, CoreState::silent});
+  while (trades.at("state") == "ok" || trades.at("lag") == 0) trades = topic();
+  EXPECT_EQ(trades.at("state"), "disk_stalled");
+  EXPECT_EQ(trades.at("reason"), "the disk is stalled");
+  EXPECT_EQ(trades.at("recorded_end"), 157);
+  EXPECT_EQ(trades.at("next_offset"), 150);
+  EXPECT_EQ(trades.at("lag"), 7);
+  const auto health = json::parse(get("/health").body);
+  EXPECT_EQ(health.at("core"), "silent");
+  EXPECT_TRUE(health.at("feeder_silent_ms").is_number());
+  EXPECT_EQ(health.at("topics").as_array().size(), 2u);
+}
+
 TEST_F(HttpTest, TopicsAreListedWithTheirOffsets) {
   const auto topics = json::parse(get("/v1/topics").body);
   ASSERT_EQ(topics.as_array().size(), 2u);
@@ -102,6 +124,13 @@ TEST_F(HttpTest, MetricsAreLinesOfText) {
   EXPECT_NE(reply.body.find("# TYPE millrace_gateway_events_total counter\nmillrace_gateway_events_total 0\n"),
             std::string::npos);
   EXPECT_NE(reply.body.find("millrace_gateway_topic_next_offset{topic=\"trade_events\"} 150\n"), std::string::npos);
+  EXPECT_NE(reply.body.find("\nmillrace_gateway_events_lost_total{reason=\"deleted\"} 0\n"), std::string::npos);
+  client::WsClient client(gateway_->port());
+  client.send(R"({"op":"subscribe","topic":"trade_events","start":"earliest","filter":{"instrument":"A"}})");
+  EXPECT_EQ(client.receive_events(150).size(), 150u);
+  EXPECT_NE(get("/metrics")
+                .body.find("\nmillrace_gateway_subscription_events_total{slow=\"heal\",outcome=\"delivered\"} 150\n"),
+            std::string::npos);
 }
 
 TEST_F(HttpTest, ThePageAndItsPartsAreServed) {

@@ -1,5 +1,9 @@
 #include "subscribers/realtime/hub.hpp"
 
+#include <algorithm>
+
+#include "subscribers/realtime/conflation.hpp"
+
 namespace millrace::gateway {
 
 namespace {
@@ -46,14 +50,14 @@ Topic* Hub::find(std::string_view name) {
   return nullptr;
 }
 
-std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const protocol::Filter& filter,
-                                             protocol::Encoding encoding) {
-  const Offset head = topic.cache.next();
-  const bool shared = filter.field.empty();
-  const auto kind = static_cast<std::size_t>(encoding);
+std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const View& view) {
+  Offset head = topic.cache.next();
+  if (view.plan) head = std::min(head, view.plan->end);
+  const bool shared = view.filter->field.empty() && !view.plan;
+  const auto kind = static_cast<std::size_t>(view.encoding);
   if (shared) {
     for (const auto& body : topic.bodies[kind]) {
-      if (body && body->first == cursor && (body->next == head || body->bytes.size() >= options.message_size_max)) {
+      if (body && body->first == cursor && (body->next == head || !has_room(*body, options.message_size_max))) {
         counters.add(Counter::bodies_shared);
         return body;
       }
@@ -61,9 +65,8 @@ std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const 
   }
   auto body = std::make_shared<Body>();
   body->first = body->next = cursor;
-  while (body->next < head && body->bytes.size() < options.message_size_max) {
-    gather(topic.cache.block_of(body->next), filter, encoding, *topic.info.type, options.message_size_max, *body,
-           counters);
+  while (body->next < head && has_room(*body, options.message_size_max)) {
+    gather(topic.cache.block_of(body->next), view, *topic.info.type, options.message_size_max, *body, counters);
   }
   if (shared && body->count > 0) {
     topic.bodies[kind][topic.oldest_body[kind]] = body;
@@ -82,7 +85,7 @@ std::shared_ptr<void> Hub::take_replay_slot() {
 
 Health Hub::health() const {
   Health health = source_health_;
-  if (const auto silence = clock.monotonic() - snapshot_taken_; silence > feeder_silence_max) {
+  if (const auto silence = feeder_silence(); silence > feeder_silence_max) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(silence).count();
     health.reasons.push_back("the feeder has not reported for " + std::to_string(seconds) + " s");
   }

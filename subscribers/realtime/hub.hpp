@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bus/base/clock.hpp"
+#include "subscribers/realtime/books.hpp"
 #include "subscribers/realtime/counters.hpp"
 #include "subscribers/realtime/event_source.hpp"
 #include "subscribers/realtime/feeder.hpp"
@@ -34,6 +35,11 @@ struct Topic {
   Topic(TopicInfo topic, const GatewayOptions& options)
       : info(std::move(topic)), cache(info.next, options.cache_bytes, options.cache_events) {}
 
+  // Recorded events that the gateway has not taken yet, as of the last snapshot.
+  [[nodiscard]] std::uint64_t lag() const {
+    return info.recorded_end > cache.next() ? info.recorded_end - cache.next() : 0;
+  }
+
   TopicInfo info;
   std::vector<PublisherInfo> publishers;
   TailCache cache;
@@ -54,13 +60,18 @@ class Hub {
   [[nodiscard]] std::size_t index_of(const Topic& topic) const {
     return static_cast<std::size_t>(&topic - topics.data());
   }
-  // The events from `cursor`, which the cache reaches, to the head or the size limit; shared where nothing is filtered.
-  [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const protocol::Filter& filter,
-                                                        protocol::Encoding encoding);
+  // The events from `cursor`, which the cache reaches, to the head or the size limit; shared where nothing is left out.
+  [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const View& view);
   // Held while a chunk of the log is read and until its message has been written; null if too many are.
   [[nodiscard]] std::shared_ptr<void> take_replay_slot();
+  // Enters what became of a subscription's events in the gateway's books.
+  void enter(protocol::SlowPolicy::Kind kind, const Books& entries) {
+    books[static_cast<std::size_t>(kind)] += entries;
+  }
   // As /health shows it.
   [[nodiscard]] Health health() const;
+  // Since the feeder last reported.
+  [[nodiscard]] std::chrono::nanoseconds feeder_silence() const { return clock.monotonic() - snapshot_taken_; }
 
   void add(const std::shared_ptr<Connection>& connection) { connections.emplace(connection.get(), connection); }
   void remove(Connection* connection) { connections.erase(connection); }
@@ -75,8 +86,9 @@ class Hub {
   asio::thread_pool replay_threads;
   std::vector<Topic> topics;
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections;
-  std::size_t sessions = 0;  // WebSocket connections among them
-  bool stopping = false;     // no read of the log is begun any more
+  std::array<Books, protocol::slow_names.size()> books;  // of all subscriptions, also ended ones, by kind of policy
+  std::size_t sessions = 0;                              // WebSocket connections among them
+  bool stopping = false;                                 // no read of the log is begun any more
 
  private:
   Health source_health_;

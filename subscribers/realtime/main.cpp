@@ -4,6 +4,8 @@
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <string>
 
 #include "bus/base/log.hpp"
 #include "subscribers/realtime/bus_source.hpp"
@@ -12,14 +14,14 @@
 
 namespace {
 
-// A gateway that the core started ends with it, however it ends: the next core starts one of its own, which wants the
-// same port. One started by hand stays, and serves the log until there is a core again.
-void end_with_the_core(millrace::Bus& bus) {
-  const pid_t parent = ::getppid();
-  const auto status = bus.status();
-  if (!status || status->pid != parent) return;
+// A gateway that the core started ends with it, however and whenever it ends: the next core starts one of its own,
+// which wants the same port. One started by hand stays, and serves the log until there is a core again. False if that
+// core is dead already.
+bool end_with_the_core() {
+  const char* const core = std::getenv("MILLRACE_STARTED_BY");  // set by bus/daemon/gateway_process.cpp
+  if (core == nullptr) return true;
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::raise(SIGTERM);  // it died meanwhile
+  return std::to_string(::getppid()) == core;
 }
 
 }  // namespace
@@ -27,6 +29,7 @@ void end_with_the_core(millrace::Bus& bus) {
 int main(int count, char** arguments) {
   using namespace millrace;
   gateway::block_ending_signals();
+  if (!end_with_the_core()) return 0;
   const auto parsed = gateway::parse_command_line(count, arguments);
   if (const int* exit_code = std::get_if<int>(&parsed)) return *exit_code;
   const auto& line = std::get<gateway::CommandLine>(parsed);
@@ -40,7 +43,6 @@ int main(int count, char** arguments) {
   } else if (const auto source = gateway::BusSource::open(**bus); !source) {
     std::fprintf(stderr, "millrace-gateway: %s\n", source.error().message.c_str());
   } else {
-    end_with_the_core(**bus);
     status = gateway::serve_until_signal(**source, line.options);
   }
   close_log();

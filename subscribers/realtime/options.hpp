@@ -25,14 +25,24 @@ struct GatewayOptions {
   std::size_t cache_events = 64 * 1024;  // likewise
   std::size_t feed_bytes_max = 8 << 20;  // on their way from the feeder's to the network's thread
 
+  // Slow clients: how many offsets a subscription under `conflate` or `disconnect` may be behind, if it does not say.
+  std::uint64_t queue = 16 * 1024;
+  std::uint64_t queue_max = 1 << 20;         // the most that it may say
+  std::size_t conflated_keys_max = 1 << 16;  // keys that one conflation tells apart; a range with more ends earlier
+
   unsigned replay_threads = 1;
   std::size_t replays_max = 256;  // messages read from the log that wait for their sessions' sockets
 
   std::chrono::nanoseconds heartbeat{1'000'000'000};
+  std::chrono::nanoseconds client_timeout{};               // without a message; told to clients. 0: three heartbeats
   std::chrono::nanoseconds write_timeout{30'000'000'000};  // of one message, then the session is cut off
   std::chrono::nanoseconds idle_timeout{60'000'000'000};   // of a session without a subscription
   std::chrono::nanoseconds http_timeout{10'000'000'000};   // of one request, or between two
   int send_buffer = 0;                                     // SO_SNDBUF of a connection; 0: the system's
+
+  [[nodiscard]] std::chrono::nanoseconds client_timeout_told() const {
+    return client_timeout.count() > 0 ? client_timeout : 3 * heartbeat;
+  }
 };
 
 }  // namespace millrace::gateway

@@ -1,6 +1,7 @@
 #include "subscribers/realtime/protocol.hpp"
 
 #include <charconv>
+#include <chrono>
 #include <cstring>
 
 #include "bus/base/rfc3339.hpp"
@@ -24,6 +25,29 @@ void put_time(std::string& out, WallTime time) {
   out += '"';
   append_rfc3339(time, out);
   out += '"';
+}
+
+void put_field(std::string& out, std::string_view name, std::uint64_t value) {
+  out += ",\"";
+  out += name;
+  out += "\":";
+  put(out, value);
+}
+
+// ,"topic":"<topic>"
+void put_topic(std::string& out, std::string_view topic) {
+  out += R"(,"topic":)";
+  schemas::append_json_string(topic, out);
+}
+
+void put_account(std::string& out, const Account& account) {
+  put_field(out, "subscription", account.subscription);
+  put_field(out, "first_offset", account.first.value());
+  put_field(out, "next_offset", account.next.value());
+  out += R"(,"books":{"published":)";
+  put(out, account.books.published());
+  for (const auto& [name, count] : book_entries) put_field(out, name, account.books.*count);
+  out += '}';
 }
 
 // {"type":"<type>","id":<id>
@@ -59,6 +83,12 @@ std::string_view to_string(ErrorName name) {
       return "bad_format";
     case ErrorName::bad_level:
       return "bad_level";
+    case ErrorName::bad_slow:
+      return "bad_slow";
+    case ErrorName::bad_on_deleted:
+      return "bad_on_deleted";
+    case ErrorName::too_slow:
+      return "too_slow";
     case ErrorName::too_many_subscriptions:
       return "too_many_subscriptions";
     case ErrorName::offset_deleted:
@@ -104,33 +134,47 @@ RequestError from_error(const Error& error) {
   }
 }
 
-std::string subscribed(std::string_view id, std::uint32_t subscription, const TopicInfo& topic, Offset first,
-                       Encoding encoding) {
+std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscribed& subscribed) {
+  using namespace std::chrono;
   std::string out = answer("subscribed", id);
-  out += R"(,"subscription":)";
-  put(out, subscription);
-  out += R"(,"topic":)";
-  schemas::append_json_string(topic.name, out);
+  put_field(out, "subscription", subscribed.subscription);
+  put_topic(out, topic.name);
   out += R"(,"event_type":)";
   schemas::append_json_string(topic.type->name(), out);
   out += R"(,"level":"recorded","format":)";
-  out += encoding == Encoding::json ? R"("json")" : R"("binary")";
-  out += R"(,"first_offset":)";
-  put(out, first.value());
+  out += subscribed.encoding == Encoding::json ? R"("json")" : R"("binary")";
+  put_field(out, "first_offset", subscribed.first.value());
   out += R"(,"log_id":")";
   out += to_hex(topic.log_id.bytes);
-  out += R"(","run":)";
-  put(out, topic.run.value());
+  out += '"';
+  put_field(out, "run", topic.run.value());
+  out += R"(,"slow":")";
+  out += slow_names[static_cast<std::size_t>(subscribed.slow.kind)];
+  out += '"';
+  if (subscribed.slow.kind != SlowPolicy::Kind::heal) put_field(out, "queue", subscribed.slow.queue);
+  out += subscribed.skip_deleted ? R"(,"on_deleted":"skip")" : R"(,"on_deleted":"error")";
+  put_field(out, "heartbeat_ms", static_cast<std::uint64_t>(subscribed.heartbeat / 1ms));
+  put_field(out, "timeout_ms", static_cast<std::uint64_t>(subscribed.client_timeout / 1ms));
   out += '}';
   return out;
 }
 
-std::string unsubscribed(std::string_view id, std::uint32_t subscription, Offset next) {
+std::string unsubscribed(std::string_view id, const Account& account) {
   std::string out = answer("unsubscribed", id);
-  out += R"(,"subscription":)";
-  put(out, subscription);
-  out += R"(,"next_offset":)";
-  put(out, next.value());
+  put_account(out, account);
+  out += '}';
+  return out;
+}
+
+std::string books(std::string_view id, std::string_view topic, SlowPolicy::Kind slow, const Account& account,
+                  Offset head) {
+  std::string out = answer("books", id);
+  put_topic(out, topic);
+  out += R"(,"slow":")";
+  out += slow_names[static_cast<std::size_t>(slow)];
+  out += '"';
+  put_account(out, account);
+  put_field(out, "behind", head > account.next ? head - account.next : 0);
   out += '}';
   return out;
 }
@@ -156,16 +200,68 @@ std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset
   return out;
 }
 
-std::string error(const RequestError& error, std::optional<std::uint32_t> subscription) {
+namespace {
+// All but the closing brace.
+std::string begin_error(const RequestError& error) {
   std::string out = answer("error", error.id);
   out += R"(,"code":")";
   out += to_string(error.name);
   out += R"(","message":)";
   schemas::append_json_string(error.message, out);
-  if (subscription) {
-    out += R"(,"subscription":)";
-    put(out, *subscription);
-  }
+  return out;
+}
+
+std::string begin_gap(std::uint32_t subscription, std::string_view topic, std::string_view reason) {
+  std::string out = R"({"type":"gap","subscription":)";
+  put(out, subscription);
+  put_topic(out, topic);
+  out += R"(,"reason":")";
+  out += reason;
+  out += '"';
+  return out;
+}
+
+void put_left(std::string& out, const Left& left) {
+  put_field(out, "from", left.from.value());
+  put_field(out, "to", left.to.value());
+  put_field(out, "count", left.count);
+}
+}  // namespace
+
+std::string error(const RequestError& error) {
+  return begin_error(error) + '}';
+}
+
+std::string error(const RequestError& error, const Account& account) {
+  std::string out = begin_error(error);
+  put_account(out, account);
+  out += '}';
+  return out;
+}
+
+std::string gap_deleted(std::uint32_t subscription, std::string_view topic, const Left& left) {
+  std::string out = begin_gap(subscription, topic, "deleted");
+  put_left(out, left);
+  out += '}';
+  return out;
+}
+
+std::string gap_conflated(std::uint32_t subscription, std::string_view topic, const Left& left, Offset merged_to) {
+  std::string out = begin_gap(subscription, topic, "conflated");
+  put_left(out, left);
+  put_field(out, "merged_to", merged_to.value());
+  out += '}';
+  return out;
+}
+
+std::string gap_not_recorded(std::uint32_t subscription, std::string_view topic, PublisherId publisher, Sequence from,
+                             Sequence to, Offset before) {
+  std::string out = begin_gap(subscription, topic, "not_recorded");
+  put_field(out, "publisher", publisher.value());
+  put_field(out, "from_sequence", from.value());
+  put_field(out, "to_sequence", to.value());
+  put_field(out, "before_offset", before.value());
+  put_field(out, "count", to.next() - from);
   out += '}';
   return out;
 }

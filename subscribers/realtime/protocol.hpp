@@ -12,6 +12,7 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/ids.hpp"
+#include "subscribers/realtime/books.hpp"
 #include "subscribers/realtime/event_block.hpp"
 #include "subscribers/realtime/event_source.hpp"
 
@@ -31,6 +32,9 @@ enum class ErrorName {
   bad_filter,              // `filter` names a field the topic cannot be filtered by
   bad_format,              // `format` is neither json nor binary
   bad_level,               // a level the gateway does not serve
+  bad_slow,                // `slow` or `queue` is none of its forms, or not for this topic
+  bad_on_deleted,          // `on_deleted` is neither error nor skip
+  too_slow,                // behind its bound, under `disconnect`
   too_many_subscriptions,  // of this session
   offset_deleted,          // older than the oldest event there is
   offset_ahead,            // beyond the next event
@@ -65,31 +69,80 @@ struct Filter {
   std::vector<Key> keys;            // of the values if `field` is the key field, else empty: a quick first look
 };
 
+// What happens to a subscription whose client reads too slowly.
+struct SlowPolicy {
+  enum class Kind {
+    heal,        // reads on from the log; nothing is lost
+    conflate,    // is sent the newest event of each key
+    disconnect,  // is told, and closed
+  };
+  Kind kind = Kind::heal;
+  std::uint64_t queue = 0;  // offsets that it may be behind; 0 under `heal`, which has no bound
+};
+inline constexpr std::array<std::string_view, 3> slow_names = {"heal", "conflate", "disconnect"};  // by kind
+
 struct Subscribe {
   std::string topic;
   Start start;
   Filter filter;
   Encoding encoding = Encoding::json;
+  SlowPolicy::Kind slow = SlowPolicy::Kind::heal;
+  std::optional<std::uint64_t> queue;
+  bool skip_deleted = false;
 };
 struct Unsubscribe {
+  std::uint32_t subscription = 0;
+};
+struct AskBooks {
   std::uint32_t subscription = 0;
 };
 struct Ping {};
 
 struct Request {
   std::string id = "null";  // as JSON: an integer or a string
-  std::variant<Subscribe, Unsubscribe, Ping> what;
+  std::variant<Subscribe, Unsubscribe, AskBooks, Ping> what;
 };
 [[nodiscard]] std::variant<Request, RequestError> parse_request(std::string_view text);
 
 // Control messages; each is one WebSocket text message.
-[[nodiscard]] std::string subscribed(std::string_view id, std::uint32_t subscription, const TopicInfo& topic,
-                                     Offset first, Encoding encoding);
-[[nodiscard]] std::string unsubscribed(std::string_view id, std::uint32_t subscription, Offset next);
+struct Subscribed {
+  std::uint32_t subscription;
+  Offset first;
+  Encoding encoding;
+  SlowPolicy slow;
+  bool skip_deleted;
+  std::chrono::nanoseconds heartbeat;
+  std::chrono::nanoseconds client_timeout;
+};
+[[nodiscard]] std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscribed& subscribed);
+// What a subscription has come to: in the answers to `unsubscribe` and `books`, and in the error that ends it.
+struct Account {
+  std::uint32_t subscription;
+  Offset first;
+  Offset next;
+  Books books;
+};
+[[nodiscard]] std::string unsubscribed(std::string_view id, const Account& account);
+[[nodiscard]] std::string books(std::string_view id, std::string_view topic, SlowPolicy::Kind slow,
+                                const Account& account, Offset head);
 [[nodiscard]] std::string pong(std::string_view id, WallTime now);
 [[nodiscard]] std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset next, WallTime now);
-// `subscription`: the one that this error has ended, if any.
-[[nodiscard]] std::string error(const RequestError& error, std::optional<std::uint32_t> subscription = std::nullopt);
+[[nodiscard]] std::string error(const RequestError& error);
+// That has ended the subscription.
+[[nodiscard]] std::string error(const RequestError& error, const Account& account);
+
+// In-band records of what a subscription is not sent. Offsets and sequences are both included.
+struct Left {
+  Offset from;
+  Offset to;
+  std::uint64_t count;  // of these that are not sent
+};
+[[nodiscard]] std::string gap_deleted(std::uint32_t subscription, std::string_view topic, const Left& left);
+// `merged_to`: the end of the range over which the newest of each key is kept; this may be a part of it.
+[[nodiscard]] std::string gap_conflated(std::uint32_t subscription, std::string_view topic, const Left& left,
+                                        Offset merged_to);
+[[nodiscard]] std::string gap_not_recorded(std::uint32_t subscription, std::string_view topic, PublisherId publisher,
+                                           Sequence from, Sequence to, Offset before);
 
 // An event as it stands in the array of a JSON message.
 void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, const schemas::EventType& type,

@@ -96,6 +96,13 @@ TEST(ProtocolTest, EachMistakeHasItsCode) {
   }
   EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","format":"xml"})"), "bad_format");
   EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","level":"live"})"), "bad_level");
+  for (const std::string_view slow :
+       {R"("slow":"drop")", R"("slow":null)", R"("queue":9)", R"("slow":"heal","queue":9)",
+        R"("slow":"conflate","queue":0)", R"("slow":"disconnect","queue":-1)", R"("slow":"conflate","queue":"9")"}) {
+    EXPECT_EQ(code(R"({"op":"subscribe","topic":"t",)" + std::string(slow) + "}"), "bad_slow") << slow;
+  }
+  EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","on_deleted":true})"), "bad_on_deleted");
+  EXPECT_EQ(code(R"({"op":"books"})"), "bad_request");
 }
 
 TEST(ProtocolTest, NoMutationOfARequestBreaksTheParserOrItsAnswer) {
@@ -125,6 +132,21 @@ TEST(ProtocolTest, NoMutationOfARequestBreaksTheParserOrItsAnswer) {
       ASSERT_FALSE(failed) << text << " is answered " << error(*wrong);
     }
   }
+}
+
+TEST(ProtocolTest, GapsAndBooksAreTheseMessages) {
+  EXPECT_EQ(gap_deleted(2, "t", {Offset(5), Offset(9), 5}),
+            R"({"type":"gap","subscription":2,"topic":"t","reason":"deleted","from":5,"to":9,"count":5})");
+  EXPECT_EQ(gap_conflated(2, "t", {Offset(5), Offset(9), 3}, Offset(20)),
+            R"({"type":"gap","subscription":2,"topic":"t","reason":"conflated","from":5,"to":9,"count":3,)"
+            R"("merged_to":20})");
+  EXPECT_EQ(gap_not_recorded(2, "t", PublisherId(3), Sequence(5), Sequence(9), Offset(40)),
+            R"({"type":"gap","subscription":2,"topic":"t","reason":"not_recorded","publisher":3,"from_sequence":5,)"
+            R"("to_sequence":9,"before_offset":40,"count":5})");
+  EXPECT_EQ(books("7", "t", SlowPolicy::Kind::conflate, {2, Offset(10), Offset(25), {1, 2, 3, 4, 5, 6}}, Offset(30)),
+            R"({"type":"books","id":7,"topic":"t","slow":"conflate","subscription":2,"first_offset":10,)"
+            R"("next_offset":25,"books":{"published":15,"delivered":1,"healed":2,"filtered":3,"conflated":4,)"
+            R"("skipped":5,"not_recorded":6},"behind":5})");
 }
 
 // If one of these fails, clients in the field break: give the message a new magic instead.

@@ -1,4 +1,5 @@
 // Requests of WebSocket clients, from JSON.
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 
@@ -115,11 +116,34 @@ std::variant<Filter, RequestError> parse_filter(const json::value& value) {
   return filter;
 }
 
-using WhatOrError = std::variant<Subscribe, Unsubscribe, Ping, RequestError>;
+// Whether the bound is within its limits, and fits the topic, is the session's to say.
+std::optional<RequestError> parse_slow(const json::object& object, Subscribe& subscribe) {
+  if (const json::value* slow = object.if_contains("slow")) {
+    const auto known = slow->is_string() ? std::find(slow_names.begin(), slow_names.end(), view(slow->get_string()))
+                                         : slow_names.end();
+    if (known == slow_names.end()) {
+      return bad(ErrorName::bad_slow, R"('slow' is none of "heal", "conflate" and "disconnect")");
+    }
+    subscribe.slow = static_cast<SlowPolicy::Kind>(known - slow_names.begin());
+  }
+  if (const json::value* queue = object.if_contains("queue")) {
+    subscribe.queue = as_unsigned(*queue);
+    if (!subscribe.queue || *subscribe.queue == 0) {
+      return bad(ErrorName::bad_slow, "'queue' is not a whole number from 1 upward");
+    }
+    if (subscribe.slow == SlowPolicy::Kind::heal) {
+      return bad(ErrorName::bad_slow, R"('queue' goes with "conflate" or "disconnect": "heal" has no bound)");
+    }
+  }
+  return std::nullopt;
+}
+
+using WhatOrError = std::variant<Subscribe, Unsubscribe, AskBooks, Ping, RequestError>;
 
 WhatOrError parse_subscribe(const json::object& object) {
-  if (auto wrong = check_fields(object, {"op", "id", "topic", "start", "filter", "format", "level"},
-                                ErrorName::bad_request, "'subscribe'")) {
+  if (auto wrong = check_fields(
+          object, {"op", "id", "topic", "start", "filter", "format", "level", "slow", "queue", "on_deleted"},
+          ErrorName::bad_request, "'subscribe'")) {
     return *wrong;
   }
   Subscribe subscribe;
@@ -146,7 +170,28 @@ WhatOrError parse_subscribe(const json::object& object) {
   if (const json::value* level = object.if_contains("level"); level && *level != "recorded") {
     return bad(ErrorName::bad_level, R"(the gateway serves level "recorded" only)");
   }
+  if (auto wrong = parse_slow(object, subscribe)) return std::move(*wrong);
+  if (const json::value* on_deleted = object.if_contains("on_deleted")) {
+    if (*on_deleted == "skip") {
+      subscribe.skip_deleted = true;
+    } else if (*on_deleted != "error") {
+      return bad(ErrorName::bad_on_deleted, R"('on_deleted' is neither "error" nor "skip")");
+    }
+  }
   return subscribe;
+}
+
+// Of an op that is about one subscription.
+template <class Op>
+WhatOrError parse_about(const json::object& object, std::string_view op) {
+  const std::string quoted = "'" + std::string(op) + "'";
+  if (auto wrong = check_fields(object, {"op", "id", "subscription"}, ErrorName::bad_request, quoted)) return *wrong;
+  const json::value* subscription = object.if_contains("subscription");
+  const auto number = subscription ? as_unsigned(*subscription) : std::nullopt;
+  if (!number || *number > UINT32_MAX) {
+    return bad(ErrorName::bad_request, quoted + " needs 'subscription', the number that 'subscribed' gave");
+  }
+  return Op{static_cast<std::uint32_t>(*number)};
 }
 
 WhatOrError parse_what(const json::object& object) {
@@ -154,22 +199,14 @@ WhatOrError parse_what(const json::object& object) {
   if (!op || !op->is_string()) return bad(ErrorName::bad_request, "a request needs 'op', a text");
   const std::string_view name = view(op->get_string());
   if (name == "subscribe") return parse_subscribe(object);
-  if (name == "unsubscribe") {
-    if (auto wrong = check_fields(object, {"op", "id", "subscription"}, ErrorName::bad_request, "'unsubscribe'")) {
-      return *wrong;
-    }
-    const json::value* subscription = object.if_contains("subscription");
-    const auto number = subscription ? as_unsigned(*subscription) : std::nullopt;
-    if (!number || *number > UINT32_MAX) {
-      return bad(ErrorName::bad_request, "'unsubscribe' needs 'subscription', the number that 'subscribed' gave");
-    }
-    return Unsubscribe{static_cast<std::uint32_t>(*number)};
-  }
+  if (name == "unsubscribe") return parse_about<Unsubscribe>(object, name);
+  if (name == "books") return parse_about<AskBooks>(object, name);
   if (name == "ping") {
     if (auto wrong = check_fields(object, {"op", "id"}, ErrorName::bad_request, "'ping'")) return *wrong;
     return Ping{};
   }
-  return bad(ErrorName::unknown_op, "unknown op '" + shown(name) + "'; there are subscribe, unsubscribe and ping");
+  return bad(ErrorName::unknown_op,
+             "unknown op '" + shown(name) + "'; there are subscribe, unsubscribe, books and ping");
 }
 
 }  // namespace

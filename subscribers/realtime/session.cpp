@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "bus/base/assert.hpp"
-
 namespace millrace::gateway {
 
 namespace {
@@ -38,7 +36,7 @@ void Session::accept(const http::request<http::string_body>& upgrade) {
 
 void Session::read() {
   // A client that does not read its answers is not heard: the limit of its write will end it.
-  if (reading_ || state_ != State::open || answers_.size() >= hub_.options.answers_max) return;
+  if (reading_ || too_slow_ || state_ != State::open || answers_.size() >= hub_.options.answers_max) return;
   reading_ = true;
   socket_.async_read(request_, [self = self()](beast::error_code failed, std::size_t) { self->on_read(failed); });
 }
@@ -65,6 +63,8 @@ void Session::on_read(beast::error_code failed) {
         subscribe(request.id, std::move(*wanted));
       } else if (const auto* unwanted = std::get_if<protocol::Unsubscribe>(&request.what)) {
         unsubscribe(request.id, unwanted->subscription);
+      } else if (const auto* asked = std::get_if<protocol::AskBooks>(&request.what)) {
+        show_books(request.id, asked->subscription);
       } else {
         answer(protocol::pong(request.id, hub_.clock.wall()));
       }
@@ -106,12 +106,22 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
     }
   }
 
+  const bool bounded = request.slow != protocol::SlowPolicy::Kind::heal;
+  if (request.queue > hub_.options.queue_max) {
+    return refused(ErrorName::bad_slow, "'queue' is at most " + std::to_string(hub_.options.queue_max) + " here");
+  }
+  if (request.slow == protocol::SlowPolicy::Kind::conflate && type.key_field().empty()) {
+    return refused(ErrorName::bad_slow, "this topic's events have no key: there is nothing to conflate them by");
+  }
+
   auto made = std::make_unique<Subscription>();
   Subscription& subscription = *made;
   subscription.id = last_id_ + 1;
   subscription.topic = hub_.index_of(*topic);
-  subscription.filter = std::make_shared<const protocol::Filter>(std::move(request.filter));
-  subscription.encoding = request.encoding;
+  subscription.view.filter = std::make_shared<const protocol::Filter>(std::move(request.filter));
+  subscription.view.encoding = request.encoding;
+  subscription.slow = {request.slow, bounded ? request.queue.value_or(hub_.options.queue) : 0};
+  subscription.skip_deleted = request.skip_deleted;
   subscription.request_id = request_id;
   subscription.last_sent = hub_.clock.monotonic();
 
@@ -143,23 +153,44 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
   last_id_ = subscription.id;
   subscriptions_.push_back(std::move(made));
   topic->watchers.push_back(this);
+  subscription.caught_up = !subscription.opening;
   if (!subscription.opening) confirm(subscription);
 }
 
 void Session::confirm(Subscription& subscription) {
-  answer(protocol::subscribed(subscription.request_id, subscription.id, hub_.topics[subscription.topic].info,
-                              subscription.cursor, subscription.encoding));
+  subscription.first = subscription.cursor;
+  answer(protocol::subscribed(subscription.request_id, hub_.topics[subscription.topic].info,
+                              {subscription.id, subscription.first, subscription.view.encoding, subscription.slow,
+                               subscription.skip_deleted, hub_.options.heartbeat, hub_.options.client_timeout_told()}));
   subscription.request_id.clear();
 }
 
 void Session::unsubscribe(const std::string& request_id, std::uint32_t id) {
-  const Subscription* subscription = find(id);
-  if (!subscription) {
-    return refuse({protocol::ErrorName::unknown_subscription, "this session has no subscription " + std::to_string(id),
-                   request_id});
-  }
-  answer(protocol::unsubscribed(request_id, id, subscription->cursor));
+  const Subscription* subscription = find_confirmed(request_id, id);
+  if (!subscription) return;
+  answer(protocol::unsubscribed(request_id, account_of(*subscription)));
   forget(id);
+}
+
+void Session::show_books(const std::string& request_id, std::uint32_t id) {
+  const Subscription* subscription = find_confirmed(request_id, id);
+  if (!subscription) return;
+  const Topic& topic = hub_.topics[subscription->topic];
+  answer(protocol::books(request_id, topic.info.name, subscription->slow.kind, account_of(*subscription),
+                         topic.cache.next()));
+}
+
+// One that is still being opened has no number that a client could know.
+const Subscription* Session::find_confirmed(const std::string& request_id, std::uint32_t id) {
+  const Subscription* subscription = find(id);
+  if (subscription && !subscription->opening) return subscription;
+  refuse({protocol::ErrorName::unknown_subscription, "this session has no subscription " + std::to_string(id),
+          request_id});
+  return nullptr;
+}
+
+protocol::Account Session::account_of(const Subscription& subscription) {
+  return {subscription.id, subscription.first, subscription.cursor, subscription.books};
 }
 
 Subscription* Session::find(std::uint32_t id) {
@@ -175,151 +206,6 @@ void Session::forget(std::uint32_t id) {
   auto& watchers = hub_.topics[(*at)->topic].watchers;
   watchers.erase(std::find(watchers.begin(), watchers.end(), this));
   subscriptions_.erase(at);
-}
-
-void Session::pump() {
-  if (writing_ || state_ != State::open) {
-    if (!writing_ && state_ == State::closing) close_now();
-    return;
-  }
-  if (!answers_.empty()) {
-    head_ = std::move(answers_.front());
-    answers_.pop_front();
-    body_.reset();
-    tail_ = {};
-    write(false);
-    return read();
-  }
-  for (std::size_t i = 0; i < subscriptions_.size(); ++i) {
-    const std::size_t index = (turn_ + i) % subscriptions_.size();
-    if (send_events(*subscriptions_[index])) {
-      turn_ = index + 1;
-      return;
-    }
-  }
-}
-
-bool Session::send_events(Subscription& subscription) {
-  Topic& topic = hub_.topics[subscription.topic];
-  for (;;) {
-    std::shared_ptr<const Body> body;
-    // What a read under way brings begins at the cursor: it must stay where it is.
-    if (subscription.reading) return false;
-    if (subscription.opening) {
-      read_log(subscription);
-      return false;
-    }
-    if (subscription.ready) {
-      body = std::move(subscription.ready);
-      subscription.ready.reset();
-    } else if (subscription.cursor >= topic.cache.next()) {
-      // At the head, or beyond it when the log was ahead of the feeder: what comes next comes through the cache.
-      return false;
-    } else if (topic.cache.reaches(subscription.cursor)) {
-      subscription.replay.reset();
-      body = hub_.gather_live(topic, subscription.cursor, *subscription.filter, subscription.encoding);
-    } else {
-      read_log(subscription);
-      return false;
-    }
-    subscription.cursor = body->next;
-    if (body->count > 0) {
-      write_body(subscription, std::move(body));
-      return true;
-    }
-  }
-}
-
-void Session::write_body(Subscription& subscription, std::shared_ptr<const Body> body) {
-  const bool binary = subscription.encoding == protocol::Encoding::binary;
-  if (binary) {
-    const auto header =
-        protocol::binary_header(subscription.id, body->first, body->next, body->count, hub_.clock.wall());
-    head_.assign(header.data(), header.size());
-    tail_ = {};
-  } else {
-    head_ = protocol::events_prefix(subscription.id, hub_.topics[subscription.topic].info.name, body->first, body->next,
-                                    body->count);
-    tail_ = protocol::events_suffix;
-  }
-  body_ = std::move(body);
-  subscription.last_sent = hub_.clock.monotonic();
-  hub_.counters.add(Counter::messages_sent);
-  write(binary);
-}
-
-void Session::write(bool binary) {
-  writing_ = true;
-  write_began_ = hub_.clock.monotonic();
-  socket_.binary(binary);
-  const std::array<asio::const_buffer, 3> buffers = {
-      asio::buffer(head_), body_ ? asio::buffer(body_->bytes) : asio::const_buffer(), asio::buffer(tail_)};
-  socket_.async_write(buffers,
-                      [self = self()](beast::error_code failed, std::size_t size) { self->on_written(failed, size); });
-}
-
-void Session::on_written(beast::error_code failed, std::size_t size) {
-  writing_ = false;
-  if (state_ == State::ended) return;
-  if (failed) return end_broken(failed);
-  if (body_) hub_.counters.add(Counter::bytes_sent, size);
-  body_.reset();
-  pump();
-}
-
-void Session::read_log(Subscription& subscription) {
-  if (replaying_ || subscription.log_ran_dry || hub_.stopping) return;
-  ReplayRead work;
-  work.slot = hub_.take_replay_slot();
-  if (!work.slot) return;  // the next tick asks again
-  if (!subscription.opening && !subscription.replay) hub_.counters.add(Counter::replays_healed);
-  const Topic& topic = hub_.topics[subscription.topic];
-  work.topic = subscription.topic;
-  work.start = subscription.opening.value_or(subscription.cursor);
-  work.replay = subscription.replay;
-  work.filter = subscription.filter;
-  work.encoding = subscription.encoding;
-  work.type = topic.info.type;
-  work.bytes_max = hub_.options.message_size_max;
-  replaying_ = subscription.reading = true;
-  asio::post(hub_.replay_threads, [self = self(), id = subscription.id, work = std::move(work)]() mutable {
-    auto chunk = gateway::read_log(self->hub_.source, self->hub_.counters, std::move(work));
-    Hub& hub = self->hub_;
-    asio::post(hub.io, [self = std::move(self), id, chunk = std::move(chunk)]() mutable {
-      self->on_chunk(id, std::move(chunk));
-    });
-  });
-}
-
-void Session::on_chunk(std::uint32_t id, Result<ReplayChunk> chunk) {
-  replaying_ = false;
-  if (state_ == State::ended) return;
-  Subscription* subscription = find(id);
-  if (subscription) subscription->reading = false;
-  if (subscription && chunk) {
-    subscription->replay = std::move(chunk->replay);
-    if (subscription->opening) {
-      subscription->opening.reset();
-      subscription->cursor = chunk->body->first;
-      confirm(*subscription);
-    }
-    MILLRACE_ASSERT(chunk->body->first == subscription->cursor, "a chunk of the log begins where it is wanted");
-    if (chunk->body->next > subscription->cursor) {
-      subscription->ready = std::move(chunk->body);
-    } else {
-      subscription->log_ran_dry = true;
-    }
-  } else if (subscription) {
-    auto error = protocol::from_error(chunk.error());
-    if (subscription->opening) {
-      error.id = subscription->request_id;
-      refuse(error);
-    } else {
-      answer(protocol::error(error, id));
-    }
-    forget(id);
-  }
-  pump();
 }
 
 void Session::tick(MonotonicTime now) {

@@ -15,6 +15,9 @@
 
 namespace millrace::gateway {
 
+// Of a subscription under `disconnect` that was behind its bound.
+inline constexpr auto too_slow_code = static_cast<websocket::close_code>(4001);
+
 class Session final : public Connection {
  public:
   // The caller has checked that there is room for one more session.
@@ -37,20 +40,32 @@ class Session final : public Connection {
   void refuse(const protocol::RequestError& error);
   void subscribe(const std::string& request_id, protocol::Subscribe request);
   void unsubscribe(const std::string& request_id, std::uint32_t id);
+  void show_books(const std::string& request_id, std::uint32_t id);
   // Answers once it is known where the subscription begins.
   void confirm(Subscription& subscription);
   [[nodiscard]] Subscription* find(std::uint32_t id);
+  // For a request about it; refused if there is none.
+  [[nodiscard]] const Subscription* find_confirmed(const std::string& request_id, std::uint32_t id);
+  [[nodiscard]] static protocol::Account account_of(const Subscription& subscription);
   void forget(std::uint32_t id);
 
   // Starts the next write if none is under way: an answer if there is one, else events, subscriptions taking turns.
   void pump();
-  // Whether a message of its events is now being written.
-  [[nodiscard]] bool send_events(Subscription& subscription);
+  void send_next();
+  // Begins to write a message of its events, or leaves an answer to be written, or has nothing to send now.
+  void send_events(Subscription& subscription);
+  // Makes `ready`, what comes next for it. False if that has to wait.
+  [[nodiscard]] bool prepare(Subscription& subscription);
+  [[nodiscard]] bool look_ahead(Subscription& subscription);
+  void announce(Subscription& subscription);
+  [[nodiscard]] bool end_if_too_slow(Subscription& subscription);
   void write_body(Subscription& subscription, std::shared_ptr<const Body> body);
   void write(bool binary);
   void on_written(beast::error_code failed, std::size_t size);
   void read_log(Subscription& subscription);
   void on_chunk(std::uint32_t id, Result<ReplayChunk> chunk);
+  void take_look(Subscription& subscription, Result<ReplayChunk>& chunk);
+  void take_chunk(Subscription& subscription, ReplayChunk chunk);
 
   void close(websocket::close_code code, std::string_view reason);
   void close_now();
@@ -67,6 +82,8 @@ class Session final : public Connection {
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
   std::size_t turn_ = 0;  // of the subscription that is asked first
   std::uint32_t last_id_ = 0;
+  bool too_slow_ = false;  // a subscription was behind its bound: the session ends once that has been told
+  bool pump_posted_ = false;
   bool replaying_ = false;  // one read of the log at a time a session
   MonotonicTime deadline_;  // of handshake or closing
   MonotonicTime last_request_;

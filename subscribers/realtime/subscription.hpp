@@ -6,10 +6,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bus/base/clock.hpp"
 #include "bus/base/ids.hpp"
 #include "bus/base/result.hpp"
+#include "subscribers/realtime/books.hpp"
+#include "subscribers/realtime/conflation.hpp"
 #include "subscribers/realtime/event_source.hpp"
 #include "subscribers/realtime/gather.hpp"
 #include "subscribers/realtime/protocol.hpp"
@@ -19,10 +22,13 @@ namespace millrace::gateway {
 struct Subscription {
   std::uint32_t id = 0;
   std::size_t topic = 0;
-  std::shared_ptr<const protocol::Filter> filter;
-  protocol::Encoding encoding = protocol::Encoding::json;
-  Offset cursor;            // the first event not sent yet
-  MonotonicTime last_sent;  // events or heartbeat
+  View view;
+  protocol::SlowPolicy slow;
+  bool skip_deleted = false;  // else what retention deleted before it came ends it
+  Offset first;               // where it began
+  Offset cursor;              // the first event not sent yet
+  Books books;                // of [first, cursor)
+  MonotonicTime last_sent;    // events or heartbeat
 
   // While the log is being opened at a start: the subscribe request has not been answered.
   std::optional<ReplayStart> opening;
@@ -30,17 +36,43 @@ struct Subscription {
 
   std::shared_ptr<Replay> replay;     // stands at `cursor`, or behind `ready`; null while the cache is enough
   std::shared_ptr<const Body> ready;  // read from the log, to be sent next
-  bool reading = false;               // a replay thread has `replay`
+  bool announced = false;             // what `ready` leaves out has been told
+  bool reading = false;               // a replay thread has `replay`, and `lookahead` if there is one
   bool log_ran_dry = false;           // the log has not what is wanted yet: ask again at the next tick
+  bool caught_up = false;             // has been where memory is: the log is a fall-back from now on
+
+  // Under `conflate`, while it is behind its bound: `replay` is the look-ahead's.
+  std::shared_ptr<Lookahead> lookahead;
+  bool lookahead_failed = false;  // the log could not be read: an ordinary read tells why, or goes on
+  // Under `disconnect`: has been within its bound, which holds from then on. What its start asked for is no slowness.
+  bool within_bound = false;
+
+  // By publisher, the last sequence in [first, cursor).
+  std::vector<std::pair<PublisherId, Sequence>> sequences;
+
+  [[nodiscard]] std::uint64_t behind(Offset head) const { return head > cursor ? head - cursor : 0; }
+  [[nodiscard]] bool to_be_conflated(Offset head) const {
+    return slow.kind == protocol::SlowPolicy::Kind::conflate && !view.plan && behind(head) > slow.queue;
+  }
+  // What the log never had, between the cursor and the end of `body`, which begins at the cursor.
+  [[nodiscard]] std::vector<MissingEvents> missing_in(const Body& body) const;
+  // Moves the cursor to the end of `body` and returns what its events are to the books.
+  Books pass(const Body& body);
+  // Moves it over what retention deleted, and returns how many those are.
+  Books skip_to(Offset first_there_is);
 };
+
+// The offset that a start names, if it names one.
+[[nodiscard]] std::optional<Offset> offset_of(const ReplayStart& start);
 
 // A piece of work for a replay thread: opens the log if need be, reads about a message's worth.
 struct ReplayRead {
   std::size_t topic = 0;
   ReplayStart start;
   std::shared_ptr<Replay> replay;  // null: open at `start`
-  std::shared_ptr<const protocol::Filter> filter;
-  protocol::Encoding encoding = protocol::Encoding::json;
+  View view;
+  std::shared_ptr<Lookahead> lookahead;  // only looks, from its place on
+  bool skip_deleted = false;             // begins at the first event there is if what is wanted is deleted
   const schemas::EventType* type = nullptr;
   std::size_t bytes_max = 0;
   std::size_t events_max = SIZE_MAX;
@@ -48,7 +80,8 @@ struct ReplayRead {
 };
 struct ReplayChunk {
   std::shared_ptr<Replay> replay;
-  std::shared_ptr<const Body> body;
+  std::shared_ptr<const Body> body;  // null after a look ahead
+  std::uint64_t looked_at = 0;
 };
 [[nodiscard]] Result<ReplayChunk> read_log(EventSource& source, Counters& counters, ReplayRead work);
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bus/base/log.hpp"
+#include "tools/millrace/consumers.hpp"
 #include "tools/millrace/doctor.hpp"
 #include "tools/millrace/interrupt.hpp"
 #include "tools/millrace/publish.hpp"
@@ -39,6 +40,8 @@ class CommandLine {
     add_status();
     add_tail();
     add_publish();
+    add_consumers();
+    add_reopen();
     add_wal();
     add_doctor();
   }
@@ -138,6 +141,45 @@ class CommandLine {
                       "Leave bad lines out and count them (exit status 2 at the end), instead of stopping");
   }
 
+  void add_consumers() {
+    CLI::App* const consumers = app_.add_subcommand("consumers", "Durable consumers: what each has acknowledged");
+    consumers->require_subcommand(1);
+    consumers->footer(
+        "Examples:\n  millrace consumers list\n  millrace consumers reset trade_events risk --to earliest");
+
+    CLI::App* const list = add(*consumers, "list", "All of them, or those of one topic, with their lag",
+                               "  millrace consumers list\n  millrace consumers list trade_events --json | jq .[].lag",
+                               [this] { return list_consumers(bus_, consumers_); });
+    add_bus_options(list);
+    list->add_option("TOPIC", consumers_.topic, "The topic (default: all)");
+    list->add_flag("--json", consumers_.json, "One line of JSON");
+
+    CLI::App* const reset =
+        add(*consumers, "reset", "Where it goes on from now; a process that has the name is fenced off",
+            "  millrace consumers reset trade_events risk --to earliest\n"
+            "  millrace consumers reset trade_events risk --to 2026-03-01T09:30:00Z",
+            [this] { return reset_consumer(bus_, consumers_); });
+    CLI::App* const remove =
+        add(*consumers, "delete", "Forgets it; refused while a process has the name",
+            "  millrace consumers delete trade_events risk", [this] { return delete_consumer(bus_, consumers_); });
+    for (CLI::App* const command : {reset, remove}) {
+      add_bus_options(command);
+      command->add_option("TOPIC", consumers_.topic, "The topic")->required();
+      command->add_option("NAME", consumers_.name, "The consumer's name")->required();
+    }
+    reset->add_option("--to", consumers_.to, "earliest, latest, an offset, or a time as in `tail`")
+        ->capture_default_str()
+        ->check(parses(parse_start));
+  }
+
+  void add_reopen() {
+    CLI::App* const command =
+        add(app_, "reopen", "Opens a topic again that a disk failure has closed; what was published is kept",
+            "  millrace reopen trade_events", [this] { return cli::reopen(bus_, reopen_); });
+    add_bus_options(command);
+    command->add_option("TOPIC", reopen_, "The topic")->required();
+  }
+
   void add_wal() {
     CLI::App* const wal = app_.add_subcommand("wal", "Looks into logs; needs no daemon");
     wal->require_subcommand(1);
@@ -181,6 +223,8 @@ class CommandLine {
   StatusOptions status_;
   TailOptions tail_;
   PublishOptions publish_;
+  ConsumersOptions consumers_;
+  std::string reopen_;
   LogChoice verify_;
   DumpOptions dump_;
   DoctorOptions doctor_;

@@ -48,6 +48,12 @@ void append_head(const Event& event, std::string& out) {
   }
   out += ",\"cause\":";
   append_optional(event.frame.cause(), out);
+  out += ",\"cause_index\":";
+  if (event.frame.cause()) {
+    append_number(event.frame.cause_index(), out);
+  } else {
+    out += "null";
+  }
   out += ',';
 }
 

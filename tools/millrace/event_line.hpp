@@ -9,11 +9,13 @@
 
 namespace millrace::cli {
 
-// {"offset":..,"sequence":..,"publisher":..,"epoch":..,"publish_time":..,"record_time":..,"cause":..,"event":{..}}
+// {"offset":..,"sequence":..,"publisher":..,"epoch":..,"publish_time":..,"record_time":..,"cause":..,
+//  "cause_index":..,"event":{..}}
 //
-// Publisher is its number in the topic, as `millrace status` shows it. Times are RFC 3339. At level live offset and
-// record time are not known: null. So is an event that fails its type's verifier, or whose type is unknown (`type` is
-// null): "invalid":true then follows.
+// Publisher is its number in the topic, as `millrace status` shows it. Times are RFC 3339. Cause is the offset of the
+// input event that led to this one, cause_index tells which of the events it led to in this topic; both null if there
+// is none. At level live offset and record time are not known: null. So is an event that fails its type's verifier, or
+// whose type is unknown (`type` is null): "invalid":true then follows.
 void append_event_line(const Event& event, const schemas::EventType* type, std::string& out);
 
 // The same, but the event's bytes in hexadecimal ("bytes") with the number of its type ("type").

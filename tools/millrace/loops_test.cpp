@@ -135,7 +135,7 @@ TEST_F(CliLoopsTest, TailShowsPositionTimesAndEventInOneLine) {
   ASSERT_EQ(recorded.size(), 1u);
   EXPECT_THAT(recorded[0],
               StartsWith("{\"offset\":0,\"sequence\":1,\"publisher\":1,\"epoch\":1,\"publish_time\":\"20"));
-  EXPECT_THAT(recorded[0], HasSubstr("Z\",\"cause\":null,\"event\":{\"trade_id\":\"T-1\","));
+  EXPECT_THAT(recorded[0], HasSubstr("Z\",\"cause\":null,\"cause_index\":null,\"event\":{\"trade_id\":\"T-1\","));
   EXPECT_TRUE(recorded[0].ends_with("}}"));
 }
 
@@ -225,13 +225,13 @@ TEST_F(CliLoopsTest, ALogThatIsNotThereIsSaidSo) {
 
 TEST(EventLine, ShowsAnEventOfUnknownTypeAsInvalid) {
   alignas(8) std::byte bytes[frame_header_size + 8]{};
-  const FrameHeader header{frame_header_size + 8, 1234, 0, 7, 0, 0, 3};
+  const FrameHeader header{frame_header_size + 8, 1234, 5, 7, 0, 0, 3};
   std::memcpy(bytes, &header, sizeof header);
   std::string out;
   append_event_line({FrameView(bytes), PublisherId(2), Epoch(3), std::nullopt, {}}, nullptr, out);
   EXPECT_EQ(out,
             "{\"offset\":null,\"sequence\":7,\"publisher\":2,\"epoch\":3,"
-            "\"publish_time\":\"1970-01-01T00:00:00.000000000Z\",\"record_time\":null,\"cause\":2,"
+            "\"publish_time\":\"1970-01-01T00:00:00.000000000Z\",\"record_time\":null,\"cause\":2,\"cause_index\":5,"
             "\"event\":null,\"invalid\":true}\n");
 }
 

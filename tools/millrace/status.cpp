@@ -58,15 +58,17 @@ void append_topic_text(const StatusView& view, const control::TopicStatusT& topi
         Unsigned{topic.synced_end}, Unsigned{rate(view, topic)}, megabytes(topic.bytes), megabytes(topic.ring_bytes));
   if (topic.not_recorded > 0) print(out, "  %llu events are not in the log\n", Unsigned{topic.not_recorded});
   for (const auto& publisher : topic.publishers) {
-    print(out, "  publisher  %s %s, id %llu, epoch %llu, pid %d, last sequence %llu%s%s\n", publisher->name.c_str(),
+    print(out, "  publisher  %s %s, id %llu, epoch %llu, pid %d, next sequence %llu%s%s\n", publisher->name.c_str(),
           control::EnumNamePublisherState(publisher->state), Unsigned{publisher->id}, Unsigned{publisher->epoch},
-          publisher->pid, Unsigned{publisher->last_sequence}, publisher->reason.empty() ? "" : ": ",
+          publisher->pid, Unsigned{publisher->last_sequence + 1}, publisher->reason.empty() ? "" : ": ",
           publisher->reason.c_str());
   }
   for (const auto& subscriber : topic.subscribers) {
-    print(out, "  subscriber %s %s, pid %d", subscriber->name.c_str(), control::EnumNameLevel(subscriber->level),
+    print(out, "  subscriber %s %s, level %s, pid %d", subscriber->name.c_str(),
+          control::EnumNameConsumerState(subscriber->state), control::EnumNameLevel(subscriber->level),
           subscriber->pid);
     if (subscriber->level != control::Level::live) print(out, ", lag %llu", Unsigned{subscriber->lag});
+    if (!subscriber->reason.empty()) out += ": " + subscriber->reason;
     out += '\n';
   }
 }
@@ -74,7 +76,9 @@ void append_topic_text(const StatusView& view, const control::TopicStatusT& topi
 void append_topic_json(const StatusView& view, const control::TopicStatusT& topic, JsonWriter& json) {
   json.open('{').field("name", topic.name).field("state", control::EnumNameTopicState(topic.state));
   json.field("reason", topic.reason).field("first_offset", topic.first_offset);
-  json.field("recorded_end", topic.recorded_end).field("synced_end", topic.synced_end);
+  json.field("next_offset", topic.recorded_end)
+      .field("recorded_end", topic.recorded_end)
+      .field("synced_end", topic.synced_end);
   json.field("record_time_ns", topic.record_time).field("events", topic.events);
   json.field("events_per_second", rate(view, topic)).field("bytes", topic.bytes);
   json.field("not_recorded", topic.not_recorded).field("ring_bytes", topic.ring_bytes);
@@ -82,12 +86,15 @@ void append_topic_json(const StatusView& view, const control::TopicStatusT& topi
   for (const auto& publisher : topic.publishers) {
     json.open('{').field("name", publisher->name).field("id", publisher->id).field("epoch", publisher->epoch);
     json.field("pid", publisher->pid).field("state", control::EnumNamePublisherState(publisher->state));
-    json.field("last_sequence", publisher->last_sequence).field("reason", publisher->reason).close('}');
+    json.field("last_sequence", publisher->last_sequence).field("next_sequence", publisher->last_sequence + 1);
+    json.field("reason", publisher->reason).close('}');
   }
   json.close(']').name("subscribers").open('[');
   for (const auto& subscriber : topic.subscribers) {
     json.open('{').field("name", subscriber->name).field("pid", subscriber->pid);
-    json.field("level", control::EnumNameLevel(subscriber->level)).field("lag", subscriber->lag).close('}');
+    json.field("level", control::EnumNameLevel(subscriber->level)).field("lag", subscriber->lag);
+    json.field("state", control::EnumNameConsumerState(subscriber->state)).field("reason", subscriber->reason);
+    json.close('}');
   }
   json.close(']').close('}');
 }
@@ -113,7 +120,7 @@ std::string status_text(const StatusView& view) {
   print(out, "memory     %.1f MB shared segment; the core has %.1f MB resident, %.1f MB of it shared\n",
         megabytes(report.shared_bytes), megabytes(view.resident_bytes), megabytes(view.resident_shared_bytes));
   for (const std::string& reason : report.reasons) out += "reason     " + reason + "\n";
-  print(out, "\n%-18s %-13s %12s %12s %12s %11s %10s %8s\n", "topic", "state", "first", "recorded", "synced",
+  print(out, "\n%-18s %-13s %12s %12s %12s %11s %10s %8s\n", "topic", "state", "first", "next offset", "synced",
         "events/s", "MB logged", "MB rings");
   for (const auto& topic : report.topics) append_topic_text(view, *topic, out);
   return out;

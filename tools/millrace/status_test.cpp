@@ -37,6 +37,7 @@ control::StatusReportT report(std::uint64_t events) {
   publisher->id = 1;
   publisher->epoch = 5;
   publisher->pid = 43;
+  publisher->last_sequence = 8;
   publisher->state = control::PublisherState::degraded;
   publisher->reason = "no progress";
   topic->publishers.push_back(std::move(publisher));
@@ -44,6 +45,8 @@ control::StatusReportT report(std::uint64_t events) {
   subscriber->name = "gateway";
   subscriber->level = control::Level::recorded;
   subscriber->lag = 17;
+  subscriber->state = control::ConsumerState::lagging;
+  subscriber->reason = "17 events behind";
   topic->subscribers.push_back(std::move(subscriber));
   report.topics.push_back(std::move(topic));
   return report;
@@ -65,10 +68,11 @@ TEST(Status, ShowsNoRateAcrossTwoCores) {
 TEST(Status, TextHasEveryPart) {
   const auto before = report(1000), now = report(4000);
   const std::string text = status_text({before, now, 1s, 210'000'000, 180'000'000});
-  for (const char* part : {"not healthy, pid 42, up 2 h, 3 clients", "173.0 MB shared segment",
-                           "210.0 MB resident, 180.0 MB of it", "reason     topic trade_events: the \"disk\" stalls",
-                           "disk_stalled", "3999", "publisher  engine degraded, id 1, epoch 5, pid 43", ": no progress",
-                           "subscriber gateway recorded", "lag 17"}) {
+  for (const char* part :
+       {"not healthy, pid 42, up 2 h, 3 clients", "173.0 MB shared segment", "210.0 MB resident, 180.0 MB of it",
+        "reason     topic trade_events: the \"disk\" stalls", "disk_stalled", "3999",
+        "publisher  engine degraded, id 1, epoch 5, pid 43", "next sequence 9: no progress", "next offset",
+        "subscriber gateway lagging, level recorded", "lag 17: 17 events behind"}) {
     EXPECT_THAT(text, HasSubstr(part));
   }
 }
@@ -80,8 +84,10 @@ TEST(Status, JsonIsOneLineAndQuotesTexts) {
   EXPECT_THAT(json, HasSubstr("{\"healthy\":false,\"pid\":42,"));
   EXPECT_THAT(json, HasSubstr("the \\\"disk\\\" stalls"));
   EXPECT_THAT(json, HasSubstr("\"publishers\":[{\"name\":\"engine\",\"id\":1,"));
-  EXPECT_THAT(json,
-              HasSubstr("\"subscribers\":[{\"name\":\"gateway\",\"pid\":0,\"level\":\"recorded\",\"lag\":17}]}]}"));
+  EXPECT_THAT(json, HasSubstr("\"subscribers\":[{\"name\":\"gateway\",\"pid\":0,\"level\":\"recorded\",\"lag\":17,"
+                              "\"state\":\"lagging\",\"reason\":\"17 events behind\"}]}]}"));
+  EXPECT_THAT(json, HasSubstr("\"next_offset\":4000,\"recorded_end\":4000"));
+  EXPECT_THAT(json, HasSubstr("\"last_sequence\":8,\"next_sequence\":9"));
 }
 
 class DoctorTest : public ::testing::Test {

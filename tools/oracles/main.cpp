@@ -174,10 +174,12 @@ int run(int argc, char** argv) {
   CLI::App app{"Real data through a running bus, held against what the venues recorded", "millrace-oracle"};
   std::string data, socket, matching;
   std::uint16_t gateway_port = 0;
+  bool only_matching = false;
   app.add_option("--data", data, "Folder of the recordings")->required();
   app.add_option("--socket", socket, "The core's control socket")->required();
   app.add_option("--gateway-port", gateway_port, "Of the gateway on 127.0.0.1")->required();
   app.add_option("--matching", matching, "Instrument of a millrace-matching that reads the topic 'orders'");
+  app.add_flag("--only-matching", only_matching, "Leave out the recordings that are published here");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -189,7 +191,7 @@ int run(int argc, char** argv) {
     return 1;
   }
   Oracles oracles(**bus, data, gateway_port);
-  Status status = oracles.run_replays();
+  Status status = only_matching ? Status() : oracles.run_replays();
   if (status && !matching.empty()) status = oracles.run_matching(matching);
   if (!status) {
     std::fprintf(stderr, "millrace-oracle: %s\n", status.error().message.c_str());

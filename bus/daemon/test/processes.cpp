@@ -119,12 +119,17 @@ std::string Process::errors() const {
   return text.str();
 }
 
-TestCore::TestCore(const std::string& extra, bool start_now) {
+TestCore::TestCore(const std::string& extra, bool start_now) : TestCore("", extra, start_now) {}
+
+TestCore::TestCore(const InCore& extra) : TestCore(extra.lines, "", true) {}
+
+TestCore::TestCore(const std::string& in_core, const std::string& extra, bool start_now) {
   char name[] = "/tmp/millrace-test-XXXXXX";
   MILLRACE_ASSERT(::mkdtemp(name) != nullptr, "a temporary folder");
   folder_ = name;
   std::ofstream(config_file()) << "[core]\nruntime_dir = \"" << folder_ << "/run\"\nlog_dir = \"" << folder_
-                               << "/log\"\n[gateway]\nenabled = false\n"
+                               << "/log\"\n"
+                               << in_core << "[gateway]\nenabled = false\n"
                                << extra;
   if (start_now) start();
 }

@@ -49,6 +49,11 @@ class TestCore {
  public:
   // `extra`: lines appended to its configuration.
   explicit TestCore(const std::string& extra = "", bool start = true);
+  // The same for lines that belong to its table [core].
+  struct InCore {
+    std::string lines;
+  };
+  explicit TestCore(const InCore& extra);
   ~TestCore();
 
   void start();              // and waits until it answers
@@ -64,6 +69,8 @@ class TestCore {
                                bool take_over = false) const;
 
  private:
+  TestCore(const std::string& in_core, const std::string& extra, bool start_now);
+
   std::string folder_;
   std::optional<Process> process_;
 };

@@ -8,8 +8,9 @@ const retryMsMax = 5000;
 
 // What is resumed after a reconnect: by topic, the position behind the last event seen.
 const topics = {
-  trade_events: {position: null, subscription: null, take: takeTrade},
-  market_l2: {position: null, subscription: null, take: takeBook},
+  trade_events: {position: null, subscription: null, take: takeTrade, wanted: {on_deleted: 'skip'}},
+  // A book replaces the one before: a page that is behind needs only the newest of each instrument.
+  market_l2: {position: null, subscription: null, take: takeBook, wanted: {on_deleted: 'skip', slow: 'conflate'}},
 };
 const trades = [];
 let tradeCount = 0;
@@ -17,6 +18,7 @@ const books = new Map();
 let changed = true;
 let retryMs = 200;
 let nextId = 1;
+let timeoutMs = 0;  // as the gateway says
 
 const element = (id) => document.getElementById(id);
 
@@ -37,7 +39,23 @@ function connect() {
   const subscribe = (topic) => {
     const id = nextId++;
     asked.set(id, topic);
-    socket.send(JSON.stringify({op: 'subscribe', id, topic, start: topics[topic].position ?? 'live'}));
+    const {position, wanted} = topics[topic];
+    socket.send(JSON.stringify({op: 'subscribe', id, topic, start: position ?? 'live', ...wanted}));
+  };
+  // Heartbeats come while it is quiet, so silence means that the connection is dead.
+  let silence;
+  const heard = () => {
+    clearTimeout(silence);
+    if (timeoutMs) silence = setTimeout(lost, timeoutMs);
+  };
+  const lost = () => {
+    clearTimeout(silence);
+    socket.onclose = socket.onmessage = null;  // a dead peer answers no close
+    socket.close();
+    for (const topic of Object.values(topics)) topic.subscription = null;
+    show('connection', 'reconnecting', false);
+    setTimeout(connect, retryMs);
+    retryMs = Math.min(retryMs * 2, retryMsMax);
   };
   socket.onopen = () => {
     retryMs = 200;
@@ -46,6 +64,7 @@ function connect() {
   };
   socket.onmessage = ({data}) => {
     const message = JSON.parse(data);
+    heard();
     const name = message.topic ?? asked.get(message.id) ??
         Object.keys(topics).find((one) => topics[one].subscription === message.subscription);
     const topic = topics[name];
@@ -53,6 +72,7 @@ function connect() {
     switch (message.type) {
       case 'subscribed':
         topic.subscription = message.subscription;
+        timeoutMs = message.timeout_ms;
         topic.position = {offset: message.first_offset, log_id: message.log_id, run: message.run};
         break;
       case 'events':
@@ -69,12 +89,7 @@ function connect() {
         break;
     }
   };
-  socket.onclose = () => {
-    for (const topic of Object.values(topics)) topic.subscription = null;
-    show('connection', 'reconnecting', false);
-    setTimeout(connect, retryMs);
-    retryMs = Math.min(retryMs * 2, retryMsMax);
-  };
+  socket.onclose = lost;
 }
 
 function show(id, text, good) {

@@ -63,7 +63,7 @@ Offset MemorySource::append(std::size_t topic, Key key, std::span<const std::byt
   const std::scoped_lock lock(mutex_);
   Log& log = logs_[topic];
   const Offset offset = log.info.next;
-  const Sequence sequence = Sequence(offset.value() + 1);
+  const Sequence sequence = Sequence(offset.value() + 1 + log.skipped);
   const WallTime time = now.value_or(WallTime{first_time + time_step * static_cast<std::int64_t>(offset.value())});
   log.events.push_back({time, make_frame(sequence, time, key, payload)});
   ++log.info.next;
@@ -76,9 +76,20 @@ void MemorySource::forget_before(std::size_t topic, Offset offset) {
   logs_[topic].info.first = offset;
 }
 
+void MemorySource::skip_sequences(std::size_t topic, std::uint64_t count) {
+  const std::scoped_lock lock(mutex_);
+  logs_[topic].skipped += count;
+}
+
 void MemorySource::set_health(Health health) {
   const std::scoped_lock lock(mutex_);
   health_ = std::move(health);
+}
+
+void MemorySource::set_topic_state(std::size_t topic, TopicState state, const std::string& reason) {
+  const std::scoped_lock lock(mutex_);
+  logs_[topic].info.state = state;
+  logs_[topic].info.reason = reason;
 }
 
 void MemorySource::set_publisher_state(std::size_t topic, PublisherState state) {
@@ -92,6 +103,7 @@ std::vector<TopicInfo> MemorySource::topics() {
   for (Log& log : logs_) {
     if (!std::exchange(log.begun, true)) log.polled = log.info.next;
     out.push_back(log.info);
+    out.back().recorded_end = log.info.next;
   }
   return out;
 }

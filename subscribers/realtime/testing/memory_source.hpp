@@ -33,9 +33,12 @@ class MemorySource final : public EventSource {
   Offset publish_garbage(std::size_t topic);
   // As retention would: older ones are gone from the log.
   void forget_before(std::size_t topic, Offset offset);
+  // The next event's sequence is as much higher, as if those between had not been recorded.
+  void skip_sequences(std::size_t topic, std::uint64_t count);
   // While held, the feeder gets nothing: the log runs ahead of it.
   void hold_poll(bool held) { held_ = held; }
   void set_health(Health health);
+  void set_topic_state(std::size_t topic, TopicState state, const std::string& reason);
   void set_publisher_state(std::size_t topic, PublisherState state);
   [[nodiscard]] std::size_t replays() const { return replays_.load(); }
 
@@ -56,6 +59,7 @@ class MemorySource final : public EventSource {
     std::vector<PublisherInfo> publishers;
     std::deque<Stored> events;  // all of them, from offset 0
     Offset polled;
+    std::uint64_t skipped = 0;
     bool begun = false;
   };
   Offset append(std::size_t topic, Key key, std::span<const std::byte> payload, std::optional<WallTime> now);

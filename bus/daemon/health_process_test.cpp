@@ -1,0 +1,245 @@
+// Proves with real processes what system.health says of those who die, hang or read too slowly, how soon, and that a
+// core, or a host, that stood still judges nobody by it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+
+#include "bus/base/idle.hpp"
+#include "bus/bus.hpp"
+#include "bus/daemon/test/processes.hpp"
+
+namespace millrace {
+namespace {
+
+using namespace std::chrono_literals;
+using schemas::HealthReason;
+using schemas::HealthState;
+using schemas::HealthSubject;
+using testing::eventually;
+using testing::Process;
+using testing::TestCore;
+
+std::unique_ptr<Bus> connect(const TestCore& core) {
+  auto bus = Bus::connect({.name = "test", .socket = core.socket()});
+  EXPECT_TRUE(bus) << bus.error().message;
+  return std::move(*bus);
+}
+
+struct Change {
+  HealthSubject subject;
+  std::string name;
+  HealthState after;
+  HealthReason reason;
+  std::int64_t number;
+  WallTime published;
+};
+
+// All that system.health says, from the first.
+class Health {
+ public:
+  explicit Health(Bus& bus, Level level = Level::recorded)
+      : subscriber_(*bus.subscribe("system.health", options(level))) {}
+
+  void poll() {
+    subscriber_.poll<schemas::HealthEvent>([this](const schemas::HealthEvent& event, const Event& at) {
+      changes_.push_back({event.subject(), std::string(schemas::text(event.name())), event.new_state(), event.reason(),
+                          event.number(), at.frame.publish_time()});
+    });
+  }
+  // Waits for the first such change behind those that were waited for.
+  const Change* wait_for(HealthSubject subject, const std::string& name, HealthState after) {
+    const Change* found = nullptr;
+    (void)eventually([&] {
+      poll();
+      for (; found == nullptr && next_ < changes_.size(); ++next_) {
+        const Change& change = changes_[next_];
+        if (change.subject == subject && change.name == name && change.after == after) found = &change;
+      }
+      return found != nullptr;
+    });
+    EXPECT_NE(found, nullptr) << "no such change of " << name << " to " << EnumNameHealthState(after);
+    return found;
+  }
+  [[nodiscard]] const std::vector<Change>& changes() const { return changes_; }
+
+ private:
+  static SubscribeOptions options(Level level) {
+    SubscribeOptions options{.level = level, .start = StartEarliest{}, .on_gap = {}};
+    if (level == Level::live) options.start = StartLatest{};
+    return options;
+  }
+
+  Subscriber subscriber_;
+  std::vector<Change> changes_;
+  std::size_t next_ = 0;
+};
+
+// A process that polls trade_events at level recorded.
+class Reader {
+ public:
+  Reader(const TestCore& core, const char* name) : pid_(::fork()) {
+    if (pid_ != 0) return;
+    auto bus = Bus::connect({.name = name, .socket = core.socket()});
+    if (!bus) ::_exit(1);
+    auto subscriber =
+        (*bus)->subscribe("trade_events", {.level = Level::recorded, .start = StartLatest{}, .on_gap = {}});
+    if (!subscriber) ::_exit(2);
+    BackOffIdle idle;
+    for (;;) idle.idle(subscriber->poll([](const Event&) {}));
+  }
+  ~Reader() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Reader(const Reader&) = delete;
+  void signal(int number) const { ::kill(pid_, number); }
+
+ private:
+  pid_t pid_;
+};
+
+// Lets time go by: what is waited for is that nothing happens in it.
+void stand(std::chrono::nanoseconds time) {
+  const MonotonicTime end = system_clock().monotonic() + time;
+  (void)eventually([&] { return system_clock().monotonic() > end; });
+}
+
+TEST(HealthProcess, DeathIsAnEventWithinMilliseconds) {
+  TestCore core;
+  auto bus = connect(core);
+  Health health(*bus, Level::live);
+  std::vector<std::int64_t> seen, told;
+  for (int i = 0; i < 10; ++i) {
+    Process puppet = core.puppet("trade_events", "maker", 0);
+    ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+    ASSERT_NE(health.wait_for(HealthSubject::publisher, "maker", HealthState::healthy), nullptr);
+    const WallTime killed = system_clock().wall();
+    puppet.signal(SIGKILL);
+    // At full speed, as whoever waits for this would.
+    const Change* dead = nullptr;
+    const std::size_t before = health.changes().size();
+    for (const MonotonicTime end = system_clock().monotonic() + 60s;
+         dead == nullptr && system_clock().monotonic() < end;) {
+      health.poll();
+      for (std::size_t at = before; at < health.changes().size(); ++at) {
+        if (health.changes()[at].after == HealthState::dead) dead = &health.changes()[at];
+      }
+    }
+    ASSERT_NE(dead, nullptr);
+    told.push_back((system_clock().wall() - killed).count());
+    EXPECT_EQ(dead->reason, HealthReason::process_ended);
+    EXPECT_EQ(dead->name, "maker");
+    seen.push_back((dead->published - killed).count());
+    (void)health.wait_for(HealthSubject::publisher, "maker", HealthState::dead);
+  }
+  std::sort(seen.begin(), seen.end());
+  std::sort(told.begin(), told.end());
+  std::printf(
+      "kill -9 of a publisher to the core's event: median %.2f ms, worst %.2f ms; to a subscriber: %.2f, %.2f\n",
+      static_cast<double>(seen[5]) / 1e6, static_cast<double>(seen.back()) / 1e6, static_cast<double>(told[5]) / 1e6,
+      static_cast<double>(told.back()) / 1e6);
+  EXPECT_LT(seen[5], 1'000'000'000) << "by the kernel's word, not by a time-out";
+}
+
+TEST(HealthProcess, APublisherThatHangsIsSeenWithinTwoTimeoutsAndComesBack) {
+  constexpr auto timeout = 400ms;
+  TestCore core(TestCore::InCore{"heartbeat_timeout = \"400ms\"\n"});
+  auto bus = connect(core);
+  Health health(*bus);
+  Process puppet = core.puppet("trade_events", "maker", 0);
+  ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+  ASSERT_NE(health.wait_for(HealthSubject::publisher, "maker", HealthState::healthy), nullptr);
+  puppet.signal(SIGSTOP);
+  const Change* change = health.wait_for(HealthSubject::publisher, "maker", HealthState::degraded);
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, HealthReason::no_progress);
+  EXPECT_GT(change->number, std::chrono::nanoseconds(timeout).count());
+  EXPECT_LT(change->number, std::chrono::nanoseconds(2 * timeout).count());
+  ASSERT_NE(health.wait_for(HealthSubject::publisher, "maker", HealthState::failed), nullptr);
+  const auto report = bus->status();
+  ASSERT_TRUE(report);
+  EXPECT_THAT(report->reasons,
+              ::testing::Contains(::testing::StartsWith("publisher maker of trade_events: no progress")));
+  puppet.signal(SIGCONT);
+  change = health.wait_for(HealthSubject::publisher, "maker", HealthState::healthy);
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, HealthReason::recovered);
+  EXPECT_GT(change->number, 0);
+}
+
+TEST(HealthProcess, ASubscriberIsLiveThenStalledThenLiveThenDead) {
+  TestCore core(TestCore::InCore{"heartbeat_timeout = \"400ms\"\nlag_limit = 1000000000\n"});
+  auto bus = connect(core);
+  Health health(*bus);
+  Process puppet = core.puppet("trade_events", "maker", 0);
+  ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+  {
+    const Reader reader(core, "desk");
+    ASSERT_NE(health.wait_for(HealthSubject::consumer, "desk", HealthState::live), nullptr);
+    reader.signal(SIGSTOP);
+    const Change* change = health.wait_for(HealthSubject::consumer, "desk", HealthState::stalled);
+    ASSERT_NE(change, nullptr);
+    EXPECT_EQ(change->reason, HealthReason::no_progress);
+    const auto report = bus->status();
+    ASSERT_TRUE(report);
+    EXPECT_THAT(report->reasons, ::testing::Contains(::testing::StartsWith("subscriber desk of trade_events: ")));
+    puppet.signal(SIGSTOP);  // that it need not catch up with
+    reader.signal(SIGCONT);
+    change = health.wait_for(HealthSubject::consumer, "desk", HealthState::live);
+    ASSERT_NE(change, nullptr);
+    EXPECT_EQ(change->reason, HealthReason::recovered);
+  }
+  ASSERT_NE(health.wait_for(HealthSubject::consumer, "desk", HealthState::dead), nullptr);
+}
+
+TEST(HealthProcess, ACoreOrAHostThatStoodStillJudgesNobodyByIt) {
+  const auto rest = std::getenv("MILLRACE_SOAK") != nullptr ? 10s : 3s;
+  TestCore core(TestCore::InCore{"heartbeat_timeout = \"1s\"\nlag_limit = 0\n"});
+  auto bus = connect(core);
+  Health health(*bus);
+  Process puppet = core.puppet("trade_events", "maker", 0);
+  ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+  const Reader reader(core, "desk");
+  ASSERT_NE(health.wait_for(HealthSubject::consumer, "desk", HealthState::live), nullptr);
+  for (const bool host : {false, true}) {
+    core.process().signal(SIGSTOP);
+    if (host) {
+      puppet.signal(SIGSTOP);
+      reader.signal(SIGSTOP);
+    }
+    stand(rest);
+    core.process().signal(SIGCONT);
+    // Two answers: it has looked at everybody by then, and those who are stopped still have done nothing.
+    for (int i = 0; i < 2; ++i) ASSERT_TRUE(bus->status());
+    puppet.signal(SIGCONT);
+    reader.signal(SIGCONT);
+    const Change* change = nullptr;
+    ASSERT_NE(change = health.wait_for(HealthSubject::core, "millraced", HealthState::healthy), nullptr);
+    if (change->reason == HealthReason::started) {
+      ASSERT_NE(change = health.wait_for(HealthSubject::core, "millraced", HealthState::healthy), nullptr);
+    }
+    EXPECT_EQ(change->reason, HealthReason::loop_stalled);
+    EXPECT_GE(change->number, std::chrono::nanoseconds(rest).count() * 9 / 10);
+    ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
+    stand(2500ms);  // longer than it takes to be called failed, or stalled
+    health.poll();
+  }
+  for (const Change& change : health.changes()) {
+    if (change.subject == HealthSubject::topic) continue;  // the disk's own matter
+    EXPECT_THAT((std::array{HealthState::healthy, HealthState::live, HealthState::catching_up}),
+                ::testing::Contains(change.after))
+        << change.name << " is " << EnumNameHealthState(change.after);
+  }
+  const auto report = bus->status();
+  ASSERT_TRUE(report);
+  EXPECT_THAT(report->reasons, ::testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace millrace

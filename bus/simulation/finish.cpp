@@ -1,0 +1,133 @@
+// The end of a simulation: everything is healed, everybody drains, and nothing may be missing.
+#include <algorithm>
+
+#include "bus/simulation/actors.hpp"
+
+namespace millrace::simulation {
+namespace {
+constexpr int rounds_max = 3000;
+}
+
+void Simulation::finish() {
+  say("the end: all is healed and drained");
+  heal_disk();
+  start_core();
+  check();
+  if (!model_->failed()) drain_processes();
+  if (!model_->failed()) drain_readers();
+  audit();
+  if (!model_->failed()) model_->nothing_is_missing();
+  for (const auto& process : processes_) {
+    if (!process->publisher || process->asked != core_ || !process->admitted) continue;
+    const Sequence synced = process->publisher->synced_sequence();
+    if (synced.next() != process->next) {
+      model_->fail(process->name + " is told " + std::to_string(synced.value()) +
+                   " as synced, but all before its next, " + std::to_string(process->next.value()) + ", is");
+    }
+  }
+  totals_.recorded = model_->events_in_log();
+  totals_.gaps = gaps_salvaged_ + bus_->recorder().counters().not_recorded;
+  if (model_->failed()) return;
+  // All was synced: the host's death can take nothing.
+  const Offset end = bus_->recorder().log().next_offset();
+  kill_host();
+  if (model_->failed()) return;
+  start_core();
+  if (!model_->failed() && bus_->recorder().log().next_offset() != end) {
+    model_->fail("the log ends at " + std::to_string(bus_->recorder().log().next_offset().value()) + " instead of " +
+                 std::to_string(end.value()));
+  }
+}
+
+// Each publishes one event more: what was given up before it under live_only is then told.
+void Simulation::drain_processes() {
+  std::vector<const Process*> done;
+  for (int round = 0; round < rounds_max; ++round) {
+    clock_.advance(std::chrono::milliseconds(1));
+    reap();
+    attach_processes();
+    bool idle = true;
+    for (const auto& process : processes_) {
+      if (!process->publisher || !process->admitted || process->asked != core_) {
+        idle = idle && !process->stream;  // it waits for a stream: all are taken
+        continue;
+      }
+      if (process->in_batch) commit_batch(*process);
+      if (std::find(done.begin(), done.end(), process.get()) == done.end()) {
+        idle = false;
+        const Sequence before = process->next;
+        publish_into(*process);
+        if (process->next != before) done.push_back(process.get());
+      }
+    }
+    const std::uint64_t recorded = bus_->marks().topic.recorded_end.load();
+    record();
+    idle = idle && bus_->marks().topic.recorded_end.load() == recorded;
+    if (!ticket_ && recording()) ticket_ = bus_->recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now);
+    run_sync();
+    complete_sync();
+    grant();
+    check();
+    for (const auto& reader : readers_) poll(*reader, 10'000);
+    if (model_->failed()) return;
+    for (const auto& process : processes_) {
+      if (!process->publisher || !process->admitted || process->asked != core_) continue;
+      idle = idle && process->publisher->recorded_sequence().next() == process->next;
+    }
+    if (idle && !bus_->recorder().unsynced()) return;
+  }
+  for (const auto& process : processes_) {
+    say(process->name + ": admitted " + std::to_string(process->admitted) + ", its next is " +
+        std::to_string(process->next.value()));
+  }
+  model_->fail("the bus does not drain");
+}
+
+// All who read, and all who have a token, see the log to its end.
+void Simulation::drain_readers() {
+  const ring::TopicMarks& marks = bus_->marks().topic;
+  for (;;) {
+    bool more = true;
+    for (int round = 0; more && !model_->failed(); ++round) {
+      if (round == rounds_max) return model_->fail("the readers do not drain");
+      more = false;
+      attach_readers();
+      for (std::size_t i = readers_.size(); i-- > 0;) {
+        const std::uint64_t before = readers_[i]->sight.count;
+        poll(*readers_[i], 10'000);
+        more = more || readers_[i]->sight.count != before || readers_[i]->core != core_ ||
+               readers_[i]->link->state() != SubscriberLink::State::attached;
+        const Follower* follower = readers_[i]->subscriber->follower();
+        if (follower != nullptr && follower->error()) drop(i);
+      }
+    }
+    for (const auto& reader : readers_) {
+      const Sight& sight = reader->sight;
+      if (sight.level != Level::live) {
+        const std::uint64_t end = (sight.level == Level::synced ? marks.synced_end : marks.recorded_end).load();
+        if (*sight.next != Offset(end)) {
+          model_->fail("a follower ends at offset " + std::to_string(sight.next->value()) + " instead of " +
+                       std::to_string(end));
+        }
+        continue;
+      }
+      for (const auto& process : processes_) {
+        if (!process->publisher || process->asked != core_ || !process->admitted) continue;
+        const auto last = sight.last.find(process->publisher->id());
+        if (last != sight.last.end() && last->second.next() < process->next) {
+          model_->fail("a live reader's last event of " + process->name + " is " +
+                       std::to_string(last->second.value()) + ", before its next, " +
+                       std::to_string(process->next.value()));
+        }
+      }
+    }
+    if (model_->failed()) return;
+    const std::size_t waiting = tokens_.size();
+    while (!readers_.empty()) drop(readers_.size() - 1);
+    tokens_.resize(waiting, Token{Level::recorded, {}});  // those just dropped have seen all
+    if (tokens_.empty()) return;
+    while (!tokens_.empty() && readers_.size() < readers_max_ && !model_->failed()) resume(tokens_.size() - 1);
+  }
+}
+
+}  // namespace millrace::simulation
