@@ -33,10 +33,15 @@ std::span<const std::byte> Reader::available() {
   if (page_ == PageNumber()) join_at_oldest();
   for (std::uint64_t steps = 0; steps <= ring_.directory_size(); ++steps) {
     if (slot_) {
-      const Ring::Extent extent = ring_.extent(page_, *slot_);
+      Ring::Extent extent = ring_.extent(page_, *slot_);
       if (extent.bytes > consumed_) return {ring_.frames(*slot_) + consumed_, extent.bytes - consumed_};
-      if (!extent.finished) return {};
-      page_ = page_.next();
+      if (!extent.finished) {
+        if (ring_.slot_of(page_, ring_.entry(page_).load(std::memory_order_acquire)) == slot_) return {};
+        // Withdrawn, so it was finished in between; if not, a false directory led here, where it would wait for ever.
+        extent = ring_.extent(page_, *slot_);
+        if (extent.bytes > consumed_) continue;
+      }
+      if (extent.finished) page_ = page_.next();
       slot_.reset();
     }
     // `granted` is read before the directory: a page counted in it was entered there before, so if it is not there
