@@ -82,28 +82,30 @@ bool LiveReader::refill() {
     }
     prefetch(bytes);
     stream.taken = bytes.size();
-    const PublisherId publisher = stream.reader.publisher();
-    if (stream.looked_up != stream.reader.page() || stream.publisher != publisher) {
-      if (!names_its_own(current_, publisher)) {
-        ++malformed_;
-        continue;
-      }
-      stream.looked_up = stream.reader.page();
+    if (stream.identified != stream.reader.page() && !identify(stream)) {
+      ++malformed_;
+      continue;
     }
     stream.cursor = FrameCursor(bytes);
-    stream.publisher = publisher;
-    stream.epoch = stream.reader.epoch();
-    stream.shown = &shown_[stream.publisher];
     return true;
   }
   return false;
 }
 
-bool LiveReader::names_its_own(std::size_t ring, PublisherId named) const {
-  for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
-    const PublisherId owner(attachment_->marks->streams[i].publisher.load(std::memory_order_relaxed));
-    if (i != ring && owner == named) return false;
+// Once a page. Of one that is older than the core's word the page's own is taken, unless it names who has a ring now.
+bool LiveReader::identify(Stream& stream) {
+  const ring::StreamMarks* const marks = attachment_->marks->streams;
+  const ring::PageOwner claimed{stream.reader.publisher(), stream.reader.epoch()};
+  const auto owner = ring::owner_of(marks[current_], stream.reader.page());
+  if (!owner && std::any_of(marks, marks + streams_.size(), [&](const ring::StreamMarks& other) {
+        return PublisherId(other.publisher.load(std::memory_order_relaxed)) == claimed.publisher;
+      })) {
+    return false;
   }
+  stream.publisher = owner.value_or(claimed).publisher;
+  stream.epoch = owner.value_or(claimed).epoch;
+  stream.shown = &shown_[stream.publisher];
+  stream.identified = stream.reader.page();
   return true;
 }
 

@@ -44,14 +44,14 @@ class LiveReader {
     unsigned pauses = 0;    // before the next look, while each finds a little
     PublisherId publisher{};
     Epoch epoch{};
-    Shown* shown = nullptr;  // of this publisher, in shown_
-    PageNumber looked_up{};   // page whose publisher was found to have this ring
+    Shown* shown = nullptr;   // of this publisher, in shown_
+    PageNumber identified{};  // the page that these are of
   };
 
   void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] bool refill();
-  // Whether a page of that ring may be of the publisher that it names: not if that one has another ring of this topic.
-  [[nodiscard]] bool names_its_own(std::size_t ring, PublisherId named) const;
+  // Looks up whose the current page is. False: it names somebody whose it is not.
+  [[nodiscard]] bool identify(Stream& stream);
   // False for an event that was seen before the core was replaced. Reports what was missed before it.
   [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence);
   void retract();

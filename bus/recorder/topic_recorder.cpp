@@ -324,8 +324,7 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
   last_.try_emplace(entry.id, entry.last_sequence);
   const Sequence last = last_[entry.id];
   ring::StreamMarks& marks = memory_.marks->streams[stream];
-  marks.publisher.store(entry.id.value(), std::memory_order_relaxed);
-  marks.epoch.store(entry.epoch.value(), std::memory_order_relaxed);
+  ring::append_owner(marks, {entry.id, entry.epoch}, memory_.pages[stream]->first_page());
   marks.synced_sequence.store(synced_[entry.id].value(), std::memory_order_release);
   marks.recorded_sequence.store(last.value(), std::memory_order_release);
   return Admission{entry.id, entry.epoch, last};
