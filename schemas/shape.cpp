@@ -206,6 +206,9 @@ class ShapeCompiler {
     if (!value) return fail(std::move(value).error());
     made.value = *value;
     made.optional = field.optional() && made.value.kind <= Kind::decimal;  // flatc says so of all structs, too
+    if (made.optional && made.required)
+      return wrong("field '" + made.name + "' of " + std::string(view(object.name())) +
+                   " is both optional and required");
     if (const auto* scale = attribute(field, "decimal")) {
       const reflection::Field* found = nullptr;
       if (holder == nullptr)
