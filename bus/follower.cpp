@@ -45,7 +45,12 @@ Status Follower::begin(const Start& start) {
 
 std::optional<Event> Follower::next() {
   for (;;) {
-    while (const auto frame = batch_.cursor.next()) {
+    while (const auto frame = batch_.next < batch_.end ? batch_.cursor.next() : std::nullopt) {
+      if (batch_.sequence != Sequence()) {
+        // Not what was recorded: its publisher has changed the page since. The log has the rest of the batch.
+        if (frame->sequence() != batch_.sequence) break;
+        ++batch_.sequence;
+      }
       const Offset offset = batch_.next;
       ++batch_.next;
       if (offset < next_) continue;  // the start lay inside the batch
@@ -117,8 +122,13 @@ bool Follower::fetch_live() {
     const auto frames = reader.available();
     if (frames.size() < entry->bytes) break;
     log_.reset();
-    batch_ = {FrameCursor(frames.first(entry->bytes)), entry->publisher, entry->epoch, entry->record_time,
-              entry->first_offset};
+    batch_ = {FrameCursor(frames.first(entry->bytes)),
+              entry->publisher,
+              entry->epoch,
+              entry->record_time,
+              entry->first_offset,
+              entry->end_offset(),
+              entry->first_sequence};
     return true;
   }
   if (was_live) ++heals_;

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -70,6 +71,8 @@ class Follower {
     Epoch epoch;
     WallTime record_time;
     Offset next;  // of the next frame under the cursor
+    Offset end{std::numeric_limits<std::uint64_t>::max()};
+    Sequence sequence{};  // of that frame as it was recorded; 0 where the frames are the log's own
   };
 
   Follower(std::shared_ptr<SubscriberLink> link, Level level, OnGap on_gap)

@@ -82,13 +82,31 @@ bool LiveReader::refill() {
     }
     prefetch(bytes);
     stream.taken = bytes.size();
+    if (stream.identified != stream.reader.page() && !identify(stream)) {
+      ++malformed_;
+      continue;
+    }
     stream.cursor = FrameCursor(bytes);
-    stream.publisher = stream.reader.publisher();
-    stream.epoch = stream.reader.epoch();
-    stream.shown = &shown_[stream.publisher];
     return true;
   }
   return false;
+}
+
+// Once a page. Of one that is older than the core's word the page's own is taken, unless it names who has a ring now.
+bool LiveReader::identify(Stream& stream) {
+  const ring::StreamMarks* const marks = attachment_->marks->streams;
+  const ring::PageOwner claimed{stream.reader.publisher(), stream.reader.epoch()};
+  const auto owner = ring::owner_of(marks[current_], stream.reader.page());
+  if (!owner && std::any_of(marks, marks + streams_.size(), [&](const ring::StreamMarks& other) {
+        return PublisherId(other.publisher.load(std::memory_order_relaxed)) == claimed.publisher;
+      })) {
+    return false;
+  }
+  stream.publisher = owner.value_or(claimed).publisher;
+  stream.epoch = owner.value_or(claimed).epoch;
+  stream.shown = &shown_[stream.publisher];
+  stream.identified = stream.reader.page();
+  return true;
 }
 
 // What the log will never have is taken back as far as it was shown; the rest of it once it is.

@@ -26,7 +26,8 @@ class LiveReader {
 
   // Losses that were overwritten before they were looked at: what they would have retracted, the log's gap records say.
   [[nodiscard]] std::uint64_t retractions_missed() const { return retractions_missed_; }
-  [[nodiscard]] std::uint64_t malformed() const { return malformed_; }  // pages left at bytes that are no frame
+  // Pages left at bytes that are no frame of their publisher.
+  [[nodiscard]] std::uint64_t malformed() const { return malformed_; }
   [[nodiscard]] const std::shared_ptr<SubscriberAttachment>& attachment() const { return attachment_; }
 
  private:
@@ -43,11 +44,14 @@ class LiveReader {
     unsigned pauses = 0;    // before the next look, while each finds a little
     PublisherId publisher{};
     Epoch epoch{};
-    Shown* shown = nullptr;  // of this publisher, in shown_
+    Shown* shown = nullptr;   // of this publisher, in shown_
+    PageNumber identified{};  // the page that these are of
   };
 
   void adopt(std::shared_ptr<SubscriberAttachment> next);
   [[nodiscard]] bool refill();
+  // Looks up whose the current page is. False: it names somebody whose it is not.
+  [[nodiscard]] bool identify(Stream& stream);
   // False for an event that was seen before the core was replaced. Reports what was missed before it.
   [[nodiscard]] bool is_news(const Stream& stream, Sequence sequence);
   void retract();

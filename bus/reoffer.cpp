@@ -28,11 +28,10 @@ ClaimStatus offer(ring::Writer& into, const FrameView& frame) {
 
 bool Reoffer::run(ring::Writer& into) {
   const ring::Ring& ring = old_->ring;
-  const PageNumber granted(ring.header().core.granted.load(std::memory_order_acquire));
-  const std::uint64_t oldest = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
-  for (PageNumber page = std::max(done_, PageNumber(oldest)).next(); page <= granted; ++page) {
+  for (const PageNumber page : ring.listed()) {
+    if (page <= done_) continue;
     const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
-    if (!slot || PublisherId(ring.page_header(*slot).core.publisher.load()) != old_->publisher) continue;
+    if (!slot || PublisherId(ring.core_line(*slot).publisher.load()) != old_->publisher) continue;
     into.begin_batch();
     FrameCursor cursor({ring.frames(*slot), ring.extent(page, *slot).bytes});
     while (const auto frame = cursor.next()) {

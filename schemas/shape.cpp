@@ -54,6 +54,29 @@ const flatbuffers::String* attribute(const reflection::Field& field, const char*
   return nullptr;
 }
 
+// A kind that reflection's enum has no value for must not be read as one.
+bool kinds_are_known(const reflection::Schema& schema) {
+  const auto known = [](const reflection::Type* type) {
+    if (type == nullptr) return true;
+    for (const auto field : {reflection::Type::VT_BASE_TYPE, reflection::Type::VT_ELEMENT}) {
+      const auto* const table = reinterpret_cast<const flatbuffers::Table*>(type);
+      const auto kind = table->GetField<std::int8_t>(field, 0);
+      if (kind < reflection::None || kind >= reflection::MaxBaseType) return false;
+    }
+    return true;
+  };
+  const auto all_known = [&known](const reflection::Object& object) {
+    return std::ranges::all_of(*object.fields(), [&known](const auto* field) { return known(field->type()); });
+  };
+  if (schema.root_table() != nullptr && !all_known(*schema.root_table())) return false;  // need not be one of objects
+  for (const auto* object : *schema.objects())
+    if (!all_known(*object)) return false;
+  for (const auto* names : *schema.enums())
+    for (const auto* value : *names->values())
+      if (!known(value->union_type())) return false;
+  return true;
+}
+
 }  // namespace
 
 // Every index and size in the schema is checked before it is followed: the bytes may come from anywhere.
@@ -116,7 +139,8 @@ class ShapeCompiler {
     // A reserve, since the loop below may come back here for other tables but never for this one.
     made.fields.reserve(fields.size());
     for (const auto* field : fields) {
-      if (field->offset() < 4 || field->offset() % 2 != 0) return bad_layout(object, *field);
+      if (field->offset() < 4 || field->offset() % 2 != 0 || field->offset() > table_size_max)
+        return bad_layout(object, *field);
       auto shape = this->field(object, *field, &object, 0);
       if (!shape) return fail(std::move(shape).error());
       made.fields.push_back(std::move(*shape));
@@ -182,6 +206,9 @@ class ShapeCompiler {
     if (!value) return fail(std::move(value).error());
     made.value = *value;
     made.optional = field.optional() && made.value.kind <= Kind::decimal;  // flatc says so of all structs, too
+    if (made.optional && made.required)
+      return wrong("field '" + made.name + "' of " + std::string(view(object.name())) +
+                   " is both optional and required");
     if (const auto* scale = attribute(field, "decimal")) {
       const reflection::Field* found = nullptr;
       if (holder == nullptr)
@@ -388,6 +415,8 @@ Result<std::unique_ptr<Shape>> Shape::compile(std::span<const std::byte> bfbs, s
     return fail(ErrorCode::invalid_argument,
                 std::string(origin) + ": not a binary FlatBuffers schema; make it with flatc --binary --schema");
   const reflection::Schema& schema = *reflection::GetSchema(bytes);
+  if (!kinds_are_known(schema))
+    return fail(ErrorCode::unsupported, std::string(origin) + ": a field is of a kind this build does not know");
   if (const std::string_view identifier = view(schema.file_ident()); !identifier.empty()) {
     if (identifier.size() != 4 || identifier.find('\0') != std::string_view::npos)
       return fail(ErrorCode::invalid_argument, std::string(origin) + ": a file_identifier has 4 characters");

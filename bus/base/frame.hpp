@@ -61,12 +61,14 @@ inline constexpr std::size_t frame_header_size = sizeof(FrameHeader);
   return (frame_header_size + payload_size + frame_alignment - 1) / frame_alignment * frame_alignment;
 }
 
-// A frame somewhere in memory; valid as long as that memory is (a polled event: until the next poll).
+// A frame somewhere in memory; valid as long as that memory is (a polled event: until the next poll). Keeps the length
+// it was made with: a hostile publisher may change its page while it is read.
 class FrameView {
  public:
   // `at` points to a whole, 8-byte aligned frame: see FrameCursor for bytes that are not trusted.
-  explicit FrameView(const std::byte* at) : at_(at) {}
+  explicit FrameView(const std::byte* at) : FrameView(at, reinterpret_cast<const FrameHeader*>(at)->length) {}
 
+  // Its `length` is not to be believed: see size() and payload().
   [[nodiscard]] const FrameHeader& header() const { return *reinterpret_cast<const FrameHeader*>(at_); }
   [[nodiscard]] EventTypeId event_type() const { return EventTypeId{header().event_type}; }
   [[nodiscard]] Sequence sequence() const { return Sequence(header().sequence); }
@@ -78,13 +80,17 @@ class FrameView {
   }
   [[nodiscard]] std::uint16_t cause_index() const { return header().cause_index; }  // 0 if there is no cause
   [[nodiscard]] std::span<const std::byte> payload() const {
-    return {at_ + frame_header_size, header().length - frame_header_size};
+    return {at_ + frame_header_size, length_ - frame_header_size};
   }
-  [[nodiscard]] std::size_t size() const { return frame_size(header().length - frame_header_size); }  // with padding
+  [[nodiscard]] std::size_t size() const { return frame_size(length_ - frame_header_size); }  // with padding
   [[nodiscard]] std::span<const std::byte> bytes() const { return {at_, size()}; }
 
  private:
+  friend class FrameCursor;
+  FrameView(const std::byte* at, std::uint32_t length) : at_(at), length_(length) {}
+
   const std::byte* at_;
+  std::uint32_t length_;
 };
 
 // Walks the frames in `bytes`, believing no length: stops, and says so, where a frame would not fit.
@@ -95,12 +101,12 @@ class FrameCursor {
   // The next frame, or nullopt at the end or at a malformed one.
   [[nodiscard]] std::optional<FrameView> next() {
     if (rest_.size() < frame_header_size) return malformed_ = malformed_ || !rest_.empty(), std::nullopt;
-    std::uint32_t length;
-    std::memcpy(&length, rest_.data(), sizeof length);
+    // Volatile: read once, so that what is checked is what is used.
+    const std::uint32_t length = *reinterpret_cast<const volatile std::uint32_t*>(rest_.data());
     if (length < frame_header_size || length > rest_.size()) return malformed_ = true, std::nullopt;
     const std::size_t size = frame_size(length - frame_header_size);
     if (size > rest_.size()) return malformed_ = true, std::nullopt;
-    const FrameView frame(rest_.data());
+    const FrameView frame(rest_.data(), length);
     rest_ = rest_.subspan(size);
     return frame;
   }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <vector>
 
 namespace millrace {
@@ -75,6 +76,18 @@ TEST(FrameCursor, StopsAtATruncatedFrame) {
     EXPECT_FALSE(cursor.next());
     EXPECT_TRUE(cursor.malformed());
   }
+}
+
+TEST(Frame, KeepsTheLengthThatWasCheckedWhateverIsWrittenOverItLater) {
+  alignas(8) std::array<std::byte, 64> page{};
+  auto& header = *reinterpret_cast<FrameHeader*>(page.data());
+  header.length = frame_header_size + 8;
+  FrameCursor cursor(page);
+  const auto frame = cursor.next();
+  ASSERT_TRUE(frame);
+  header.length = 1 << 30;  // a hostile publisher, after the check
+  EXPECT_EQ(frame->payload().size(), 8u);
+  EXPECT_EQ(frame->size(), frame_header_size + 8);
 }
 
 }  // namespace

@@ -166,7 +166,16 @@ void Disk::take_back(const Chore& done, MonotonicTime now) {
 
 std::uint64_t Disk::admit() {
   AdmitRequest request;
-  while (requests_.try_dequeue(request)) waiting_.push_back({std::move(request), std::nullopt});
+  while (requests_.try_dequeue(request)) {
+    // Who asked for the stream before is dead: nothing may be said to be granted to it once another has the stream.
+    std::erase_if(waiting_, [&](const Waiting& before) {
+      if (before.request.topic != request.topic || before.request.stream != request.stream) return false;
+      admitted_.enqueue(
+          {before.request.token, fail(ErrorCode::fenced, "its process is gone, and another has the stream")});
+      return true;
+    });
+    waiting_.push_back({std::move(request), std::nullopt});
+  }
   std::uint64_t work = 0;
   std::erase_if(waiting_, [&](Waiting& waiting) {
     TopicRecorder& recorder = *recorders_[waiting.request.topic];

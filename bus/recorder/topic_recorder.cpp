@@ -30,7 +30,7 @@ TopicRecorder::TopicRecorder(std::string topic, wal::Writer writer, Memory memor
   std::size_t capacity = 0;
   for (std::size_t i = 0; i < memory_.pages.size(); ++i) {
     const ring::Ring& ring = memory_.pages[i]->ring();
-    streams_.push_back(Stream{ring::Reader(ring, leases_[i])});
+    streams_.push_back(Stream{ring::Reader(memory_.pages[i]->trusted_ring(), leases_[i])});
     capacity = std::max<std::size_t>(capacity, ring.page_capacity());
   }
   copy_.resize(capacity);
@@ -330,13 +330,13 @@ bool TopicRecorder::drained(const std::string& name) const {
       std::find_if(known.begin(), known.end(), [&](const auto& publisher) { return publisher.name == name; });
   if (entry == known.end()) return true;
   for (const Stream& stream : streams_) {
-    const ring::Ring& ring = memory_.pages[&stream - streams_.data()]->ring();
-    const PageNumber granted(ring.header().core.granted.load(std::memory_order_acquire));
-    const std::uint64_t before = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
-    for (PageNumber page = std::max(stream.reader.page(), PageNumber(before).next()); page <= granted; ++page) {
+    const ring::Ring& ring = memory_.pages[&stream - streams_.data()]->trusted_ring();
+    for (const PageNumber page : ring.listed()) {
       const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
-      if (!slot || ring.page_header(*slot).core.publisher.load(std::memory_order_relaxed) != entry->id.value())
+      if (page < stream.reader.page() || !slot ||
+          ring.core_line(*slot).publisher.load(std::memory_order_relaxed) != entry->id.value()) {
         continue;
+      }
       const std::uint32_t recorded = page == stream.reader.page() ? stream.reader.consumed() : 0;
       if (ring.extent(page, *slot).bytes > recorded) return false;
     }
@@ -366,37 +366,36 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
   last_.try_emplace(entry.id, entry.last_sequence);
   const Sequence last = last_[entry.id];
   ring::StreamMarks& marks = memory_.marks->streams[stream];
-  marks.publisher.store(entry.id.value(), std::memory_order_relaxed);
-  marks.epoch.store(entry.epoch.value(), std::memory_order_relaxed);
+  ring::append_owner(marks, {entry.id, entry.epoch}, memory_.pages[stream]->first_page());
   marks.synced_sequence.store(synced_[entry.id].value(), std::memory_order_release);
   marks.recorded_sequence.store(last.value(), std::memory_order_release);
   return Admission{entry.id, entry.epoch, last};
 }
 
 Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy, WallTime now) {
-  std::map<PublisherId, Sequence> last;
-  for (const wal::PublisherEntry& entry : log.publishers()) last[entry.id] = entry.last_sequence;
-  const PageNumber granted(ring.header().core.granted.load(std::memory_order_acquire));
-  const std::uint64_t before = granted.value() - std::min<std::uint64_t>(granted.value(), ring.directory_size());
+  std::map<PublisherId, std::pair<Epoch, Sequence>> publishers;
+  for (const wal::PublisherEntry& entry : log.publishers()) publishers[entry.id] = {entry.epoch, entry.last_sequence};
   std::uint64_t saved = 0;
-  for (PageNumber page = PageNumber(before).next(); page <= granted; ++page) {
+  for (const PageNumber page : ring.listed()) {
     const auto slot = ring.slot_of(page, ring.entry(page).load(std::memory_order_acquire));
     if (!slot) continue;
-    const ring::PageCoreLine& line = ring.page_header(*slot).core;
+    const ring::PageCoreLine& line = ring.core_line(*slot);
     const PublisherId publisher(line.publisher.load(std::memory_order_relaxed));
-    const auto known = last.find(publisher);
-    if (known == last.end()) continue;
+    const auto known = publishers.find(publisher);
+    if (known == publishers.end()) continue;
+    // All of an earlier epoch was recorded before this one was granted; a later one nobody was granted.
+    auto& [epoch, last] = known->second;
+    if (Epoch(line.epoch.load(std::memory_order_relaxed)) != epoch) continue;
     const std::uint32_t size = ring.extent(page, *slot).bytes;
     const std::vector<std::byte> copy(ring.frames(*slot), ring.frames(*slot) + size);
-    const FrameRun run = frame_run(copy, known->second, policy == ring::StallPolicy::live_only);
+    const FrameRun run = frame_run(copy, last, policy == ring::StallPolicy::live_only);
     if (run.count == 0) continue;
-    if (run.first > known->second.next()) {
-      MILLRACE_TRY(log.append_gap(publisher, known->second.next(), Sequence(run.first.value() - 1), 0, now));
+    if (run.first > last.next()) {
+      MILLRACE_TRY(log.append_gap(publisher, last.next(), Sequence(run.first.value() - 1), 0, now));
     }
-    const Epoch epoch(line.epoch.load(std::memory_order_relaxed));
     const auto recorded = log.append(publisher, epoch, run.first, run.count, run.frames, now);
     if (!recorded) return fail(recorded.error());
-    known->second = run.last();
+    last = run.last();
     saved += run.count;
   }
   // Its publishers were perhaps told that it is synced, and may ask again.

@@ -2,60 +2,87 @@
 
 #include <algorithm>
 
-#include "bus/base/assert.hpp"
-
 namespace millrace::ring {
 
 Pages::Pages(Ring ring, std::uint32_t grant_ahead, StallPolicy policy)
-    : ring_(ring), grant_ahead_(grant_ahead), policy_(policy) {
+    : directory_(ring.directory_size()),
+      core_lines_(ring.slot_count()),
+      ring_(ring),
+      own_(ring.with_core_words(directory_.data(), &granted_word_, core_lines_.data())),
+      grant_ahead_(grant_ahead),
+      policy_(policy) {
   for (std::uint32_t slot = 0; slot < ring_.slot_count(); ++slot) free_.push_back(slot);
 }
 
 std::optional<std::uint32_t> Pages::slot_of(PageNumber page) const {
-  return ring_.slot_of(page, ring_.entry(page).load(std::memory_order_relaxed));
+  return own_.slot_of(page, own_.entry(page).load(std::memory_order_relaxed));
+}
+
+void Pages::enter(PageNumber page, PageWord word) {
+  for (const Ring* ring : {&own_, &ring_}) ring->entry(page).store(word.bits, std::memory_order_seq_cst);
 }
 
 void Pages::identify(PageNumber page, std::uint32_t slot) {
-  PageCoreLine& line = ring_.page_header(slot).core;
-  line.page.store(page.value(), std::memory_order_relaxed);
-  line.publisher.store(publisher_.value(), std::memory_order_relaxed);
-  line.epoch.store(epoch_.value(), std::memory_order_relaxed);
+  // Nobody has had this page yet. What says so nevertheless a hostile publisher left, and would pass for this one's.
+  for (Word* word : {&ring_.page_header(slot).publisher.commit, &ring_.core_line(slot).end}) {
+    if (PageWord{word->load(std::memory_order_relaxed)}.page() == page) word->store(0, std::memory_order_relaxed);
+  }
+  for (const Ring* ring : {&own_, &ring_}) {
+    PageCoreLine& line = ring->core_line(slot);
+    line.page.store(page.value(), std::memory_order_relaxed);
+    line.publisher.store(publisher_.value(), std::memory_order_relaxed);
+    line.epoch.store(epoch_.value(), std::memory_order_relaxed);
+  }
 }
 
 void Pages::assign(PublisherId publisher, Epoch epoch) {
   publisher_ = publisher;
   epoch_ = epoch;
   assigned_ = true;
-  for (PageNumber page = tail_; page <= granted_; ++page) {
-    const auto slot = slot_of(page);
-    MILLRACE_ASSERT(slot, "a granted page that was not begun is in the directory");
-    identify(page, *slot);
+  // The one before may have written into these.
+  for (std::uint64_t i = 0; i < directory_.size(); ++i) {
+    ring_.entry(PageNumber(i)).store(directory_[i].load(std::memory_order_relaxed), std::memory_order_seq_cst);
   }
+  ring_.header().core.granted.store(granted_.value(), std::memory_order_release);
   do_work();
 }
 
 void Pages::close() {
-  follow_tail();
-  if (!assigned_ || tail_ > granted_) return;
-  const auto slot = slot_of(tail_);
-  MILLRACE_ASSERT(slot, "the publisher's page is in the directory");
-  const std::uint32_t bytes = ring_.extent(tail_, *slot).bytes;
-  ring_.page_header(*slot).core.end.store(PageWord::make(tail_, bytes, true).bits, std::memory_order_release);
-  tail_ = tail_.next();
+  if (!assigned_) return;
   assigned_ = false;
+  follow_tail();
+  // Those before the last are finished, unless a hostile publisher took that back: who reads them must come to their
+  // end.
+  for (PageNumber page = oldest_; page <= granted_; ++page) end(page);
+  // Those behind are given out anew under other numbers: who was led to believe that they had begun must not take up
+  // another publisher's in the middle.
+  for (PageNumber page = tail_.next(); page <= granted_; ++page) {
+    if (const auto slot = slot_of(page)) {
+      enter(page, PageWord());
+      pinned_.push_back({page, *slot});
+    }
+  }
+  tail_ = granted_.next();
+}
+
+void Pages::end(PageNumber page) {
+  const auto slot = slot_of(page);
+  if (!slot) return;
+  const PageWord end = PageWord::make(page, own_.extent(page, *slot).bytes, true);
+  for (const Ring* ring : {&own_, &ring_}) ring->core_line(*slot).end.store(end.bits, std::memory_order_release);
 }
 
 void Pages::follow_tail() {
   while (tail_ <= granted_) {
     const auto slot = slot_of(tail_);
-    if (!slot || !ring_.extent(tail_, *slot).finished) return;
+    if (!slot || !own_.extent(tail_, *slot).finished) return;
     tail_ = tail_.next();
   }
 }
 
 std::uint64_t Pages::committed() const {
   const auto slot = tail_ <= granted_ ? slot_of(tail_) : std::nullopt;
-  return PageWord::make(tail_, slot ? ring_.extent(tail_, *slot).bytes : 0).bits;
+  return PageWord::make(tail_, slot ? own_.extent(tail_, *slot).bytes : 0).bits;
 }
 
 std::uint64_t Pages::do_work() {
@@ -67,7 +94,8 @@ std::uint64_t Pages::do_work() {
     if (!slot) break;
     const PageNumber page = granted_.next();
     identify(page, *slot);
-    ring_.entry(page).store(PageWord::make(page, *slot).bits, std::memory_order_seq_cst);
+    enter(page, PageWord::make(page, *slot));
+    granted_word_.store(page.value(), std::memory_order_release);
     ring_.header().core.granted.store(page.value(), std::memory_order_release);
     granted_ = page;
     ++count;
@@ -104,7 +132,7 @@ std::optional<std::uint32_t> Pages::withdraw_oldest(PageNumber below) {
     oldest_ = oldest_.next();
     const auto slot = slot_of(page);
     if (!slot) continue;
-    ring_.entry(page).store(0, std::memory_order_seq_cst);
+    enter(page, PageWord());
     if (!leased(page)) return slot;
     pinned_.push_back({page, *slot});
   }

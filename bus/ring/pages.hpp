@@ -23,10 +23,11 @@ class Pages {
   // The words, one a reader, that name leased pages. The caller changes the set only between calls of do_work().
   void set_leases(std::vector<const Word*> leases) { leases_ = std::move(leases); }
 
-  // Pages granted from now on belong to this publisher, and so do those granted but not begun. The first call starts
-  // granting. The one before must be dead and its page closed.
+  // Pages granted from now on belong to this publisher. The first call starts granting. The one before must be dead and
+  // its pages closed.
   void assign(PublisherId publisher, Epoch epoch);
-  // Ends a dead publisher's page at what it committed. The next one begins in first_page().
+  // Ends a dead publisher's pages at what it committed, and takes back those it had not begun. The next one begins in
+  // first_page().
   void close();
   // The page in which a publisher that is assigned now begins.
   [[nodiscard]] PageNumber first_page() const { return tail_; }
@@ -43,6 +44,8 @@ class Pages {
   [[nodiscard]] bool starved() const { return granted_ == tail_ && assigned_; }
   [[nodiscard]] std::uint64_t recycled_unsynced() const { return recycled_unsynced_; }
   [[nodiscard]] const Ring& ring() const { return ring_; }
+  // As the core's own threads read it: by its words as they are kept here, not by those that publishers can write to.
+  [[nodiscard]] const Ring& trusted_ring() const { return own_; }
 
  private:
   struct Pinned {
@@ -55,9 +58,16 @@ class Pages {
   [[nodiscard]] std::optional<std::uint32_t> take_slot();
   [[nodiscard]] std::optional<std::uint32_t> withdraw_oldest(PageNumber below);
   void identify(PageNumber page, std::uint32_t slot);
+  void end(PageNumber page);
+  void enter(PageNumber page, PageWord word);
   [[nodiscard]] std::optional<std::uint32_t> slot_of(PageNumber page) const;
 
+  // What this writes into the ring it writes here, too, and goes by that.
+  std::vector<Word> directory_;
+  Word granted_word_{0};
+  std::vector<PageCoreLine> core_lines_;
   Ring ring_;
+  Ring own_;
   std::uint32_t grant_ahead_;
   StallPolicy policy_;
   bool assigned_ = false;

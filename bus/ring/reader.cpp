@@ -28,26 +28,36 @@ bool Reader::go_to(PageNumber page, std::uint32_t begin) {
   return true;
 }
 
+// Goes through the directory once at most: a publisher that rewrites it all the time must not hold a reader here.
 std::span<const std::byte> Reader::available() {
   if (page_ == PageNumber()) join_at_oldest();
-  for (;;) {
+  for (std::uint64_t steps = 0; steps <= ring_.directory_size(); ++steps) {
     if (slot_) {
-      const Ring::Extent extent = ring_.extent(page_, *slot_);
+      Ring::Extent extent = ring_.extent(page_, *slot_);
       if (extent.bytes > consumed_) return {ring_.frames(*slot_) + consumed_, extent.bytes - consumed_};
-      if (!extent.finished) return {};
-      page_ = page_.next();
+      if (!extent.finished) {
+        if (ring_.slot_of(page_, ring_.entry(page_).load(std::memory_order_acquire)) == slot_) return {};
+        // Withdrawn, so it was finished in between; if not, a false directory led here, where it would wait for ever.
+        extent = ring_.extent(page_, *slot_);
+        if (extent.bytes > consumed_) continue;
+      }
+      if (extent.finished) page_ = page_.next();
       slot_.reset();
     }
     // `granted` is read before the directory: a page counted in it was entered there before, so if it is not there
     // now it was withdrawn.
-    const PageNumber granted(ring_.header().core.granted.load(std::memory_order_acquire));
-    if (page_ > granted) return {};
+    const PageNumber granted = ring_.granted();
+    if (page_ > granted) {
+      // Further than one page ahead a false directory has led it: another publisher may come, and begin before.
+      if (page_ != granted.next()) join_at_oldest();
+      return {};
+    }
     if (lease(page_)) continue;
     ++laps_;
     const auto oldest = oldest_from(page_.next());
-    if (!oldest) return {};
-    page_ = *oldest;
+    page_ = oldest.value_or(granted.next());
   }
+  return {};
 }
 
 std::optional<PageNumber> Reader::oldest_from(PageNumber page) const {
@@ -65,7 +75,7 @@ void Reader::join_at_oldest() {
 }
 
 void Reader::join_at_tail() {
-  for (;;) {
+  for (std::uint64_t tries = 0; tries < ring_.directory_size(); ++tries) {
     const PageNumber current(ring_.header().publisher.current_page.load(std::memory_order_acquire));
     page_ = std::max(current, PageNumber(1));
     slot_.reset();
@@ -74,20 +84,18 @@ void Reader::join_at_tail() {
       return;
     }
     // Not yet granted (nobody has published), or recycled since: the publisher has moved on.
-    if (PageNumber(ring_.header().core.granted.load(std::memory_order_acquire)) < page_) return;
-    if (PageNumber(ring_.header().publisher.current_page.load(std::memory_order_acquire)) == current) {
-      join_at_oldest();  // the publisher's hint is stale or false
-      return;
-    }
+    if (ring_.granted() < page_) return;
+    if (PageNumber(ring_.header().publisher.current_page.load(std::memory_order_acquire)) == current) break;
   }
+  join_at_oldest();  // the publisher's hint is stale or false
 }
 
 PublisherId Reader::publisher() const {
-  return PublisherId(slot_ ? ring_.page_header(*slot_).core.publisher.load(std::memory_order_relaxed) : 0);
+  return PublisherId(slot_ ? ring_.core_line(*slot_).publisher.load(std::memory_order_relaxed) : 0);
 }
 
 Epoch Reader::epoch() const {
-  return Epoch(slot_ ? ring_.page_header(*slot_).core.epoch.load(std::memory_order_relaxed) : 0);
+  return Epoch(slot_ ? ring_.core_line(*slot_).epoch.load(std::memory_order_relaxed) : 0);
 }
 
 }  // namespace millrace::ring

@@ -23,14 +23,22 @@ std::size_t pages_offset_for(std::size_t slots) {
 Ring::Ring(std::byte* base, const FixedLine& fixed)
     : base_(base),
       pages_(base + fixed.pages_offset),
+      directory_(reinterpret_cast<Word*>(base + directory_offset)),
+      granted_(&reinterpret_cast<RingHeader*>(base)->core.granted),
+      core_lines_(pages_ + offsetof(PageHeader, core)),
+      core_line_stride_(fixed.page_size),
       page_size_(fixed.page_size),
       slot_count_(fixed.slot_count),
       directory_mask_(fixed.directory_size - 1) {}
 
 std::size_t Ring::slots_in(std::size_t bytes, std::size_t page_size) {
-  std::size_t slots = bytes / page_size;
-  while (slots > 0 && pages_offset_for(slots) + slots * page_size > bytes) --slots;
-  return slots;
+  // Searched by halves, as a configuration may say anything: the more slots, the more bytes.
+  std::size_t fit = 0;
+  for (std::size_t too_many = bytes / page_size + 1; too_many - fit > 1;) {
+    const std::size_t slots = fit + (too_many - fit) / 2;
+    (pages_offset_for(slots) <= bytes - slots * page_size ? fit : too_many) = slots;
+  }
+  return fit;
 }
 
 Result<Ring> Ring::create(std::span<std::byte> memory, std::size_t page_size) {
@@ -76,12 +84,30 @@ Result<Ring> Ring::attach(std::span<std::byte> memory) {
   return Ring(memory.data(), fixed);
 }
 
+Ring Ring::with_core_words(Word* directory, Word* granted, PageCoreLine* lines) const {
+  Ring other = *this;
+  other.directory_ = directory;
+  other.granted_ = granted;
+  other.core_lines_ = reinterpret_cast<std::byte*>(lines);
+  other.core_line_stride_ = sizeof(PageCoreLine);
+  return other;
+}
+
+std::vector<PageNumber> Ring::listed() const {
+  std::vector<PageNumber> pages;
+  for (std::uint64_t i = 0; i < directory_size(); ++i) {
+    const PageNumber page = PageWord{entry(PageNumber(i)).load(std::memory_order_acquire)}.page();
+    if (page > PageNumber() && (page.value() & directory_mask_) == i) pages.push_back(page);
+  }
+  std::sort(pages.begin(), pages.end());
+  return pages;
+}
+
 Ring::Extent Ring::extent(PageNumber page, std::uint32_t slot) const {
-  const PageHeader& header = page_header(slot);
   // The end is looked at first: the core stores it after the last commit of a dead publisher, so that whoever sees
   // the end also sees the commit it was made from.
-  const PageWord end{header.core.end.load(std::memory_order_acquire)};
-  const PageWord commit{header.publisher.commit.load(std::memory_order_acquire)};
+  const PageWord end{core_line(slot).end.load(std::memory_order_acquire)};
+  const PageWord commit{page_header(slot).publisher.commit.load(std::memory_order_acquire)};
   Extent extent;
   if (commit.page() == page) {
     extent.bytes = std::min(commit.number(), page_capacity());
@@ -91,6 +117,7 @@ Ring::Extent Ring::extent(PageNumber page, std::uint32_t slot) const {
     extent.bytes = std::min(extent.bytes, end.number());
     extent.finished = true;
   }
+  extent.bytes &= ~std::uint32_t{frame_alignment - 1};
   return extent;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "bus/base/result.hpp"
 #include "bus/ring/layout.hpp"
@@ -29,9 +30,18 @@ class Ring {
   }
   [[nodiscard]] std::uint32_t directory_size() const { return directory_mask_ + 1; }
 
-  [[nodiscard]] Word& entry(PageNumber page) const {
-    return reinterpret_cast<Word*>(base_ + directory_offset)[page.value() & directory_mask_];
+  [[nodiscard]] Word& entry(PageNumber page) const { return directory_[page.value() & directory_mask_]; }
+  // Highest page number granted.
+  [[nodiscard]] PageNumber granted() const { return PageNumber(granted_->load(std::memory_order_acquire)); }
+  // The core's words of a page.
+  [[nodiscard]] PageCoreLine& core_line(std::uint32_t slot) const {
+    return *reinterpret_cast<PageCoreLine*>(core_lines_ + std::size_t{slot} * core_line_stride_);
   }
+  // The same ring by the core's words as they stand elsewhere, where no publisher can write: directory_size() entries,
+  // slot_count() lines.
+  [[nodiscard]] Ring with_core_words(Word* directory, Word* granted, PageCoreLine* lines) const;
+  // The pages in the directory, oldest first.
+  [[nodiscard]] std::vector<PageNumber> listed() const;
   // The slot that `word`, a directory entry, gives to `page`; nullopt if it is another page's or out of range.
   [[nodiscard]] std::optional<std::uint32_t> slot_of(PageNumber page, std::uint64_t word) const {
     const PageWord entry{word};
@@ -50,7 +60,7 @@ class Ring {
     std::uint32_t bytes = 0;
     bool finished = false;  // sealed by its publisher, or closed by the core
   };
-  // Acquires the frames. Believes neither word past the page's capacity.
+  // Acquires the frames. Believes neither word past the page's capacity, nor to end within 8 bytes.
   [[nodiscard]] Extent extent(PageNumber page, std::uint32_t slot) const;
 
  private:
@@ -58,6 +68,10 @@ class Ring {
 
   std::byte* base_;
   std::byte* pages_;
+  Word* directory_;
+  Word* granted_;
+  std::byte* core_lines_;  // one every `core_line_stride_` bytes
+  std::size_t core_line_stride_;
   std::uint32_t page_size_;
   std::uint32_t slot_count_;
   std::uint32_t directory_mask_;

@@ -32,7 +32,13 @@ struct alignas(limits::cache_line) StreamMarks {
   Word epoch;
   Word recorded_sequence;  // last one recorded, or declared a loss
   Word synced_sequence;    // likewise synced
+  Word first_page;         // from here on the ring's pages are that publisher's; 0 if they are nobody's
+  // Who had the ring before.
+  Word earlier_publisher;
+  Word earlier_epoch;
+  Word earlier_first_page;
 };
+static_assert(sizeof(StreamMarks) == limits::cache_line);
 
 // Events `from` to `to`, both included, that the log will never have. Without an end: what a publisher that is not
 // heard any more commits in this epoch.
@@ -74,6 +80,41 @@ struct Loss {
   Sequence from;
   Sequence to;
 };
+
+struct PageOwner {
+  PublisherId publisher;
+  Epoch epoch;
+};
+
+// The core's side: the ring's pages from `first` on are that publisher's.
+inline void append_owner(StreamMarks& marks, const PageOwner& owner, PageNumber first) {
+  constexpr auto release = std::memory_order_release;
+  const std::uint64_t before = marks.first_page.load(std::memory_order_relaxed);
+  if (before != first.value()) {  // else it never had a page
+    marks.earlier_first_page.store(0, release);
+    marks.earlier_publisher.store(marks.publisher.load(std::memory_order_relaxed), release);
+    marks.earlier_epoch.store(marks.epoch.load(std::memory_order_relaxed), release);
+    marks.earlier_first_page.store(before, release);
+  }
+  marks.first_page.store(0, release);
+  marks.publisher.store(owner.publisher.value(), release);
+  marks.epoch.store(owner.epoch.value(), release);
+  marks.first_page.store(first.value(), release);
+}
+
+// Whose the page is: the core's word, where the page's own may be its publisher's. nullopt for one that is older than
+// the last two publishers.
+[[nodiscard]] inline std::optional<PageOwner> owner_of(const StreamMarks& marks, PageNumber page) {
+  const auto look = [page](const Word& first, const Word& publisher, const Word& epoch) -> std::optional<PageOwner> {
+    constexpr auto acquire = std::memory_order_acquire;
+    const std::uint64_t from = first.load(acquire);
+    const PageOwner owner{PublisherId(publisher.load(acquire)), Epoch(epoch.load(acquire))};
+    if (from == 0 || page.value() < from || first.load(acquire) != from) return std::nullopt;
+    return owner;
+  };
+  if (const auto owner = look(marks.first_page, marks.publisher, marks.epoch)) return owner;
+  return look(marks.earlier_first_page, marks.earlier_publisher, marks.earlier_epoch);
+}
 
 // The core's side of the losses.
 inline void append_loss(Watermarks& marks, const Loss& loss) {

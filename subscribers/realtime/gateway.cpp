@@ -24,7 +24,6 @@ class Gateway::Impl {
  public:
   Impl(EventSource& source, GatewayOptions options, const Clock& clock)
       : options_(std::move(options)),
-        clock_(clock),
         hub_(io_, source, options_, clock, take_snapshot(source, clock.monotonic())),
         feeder_(source, hub_.counters, infos(hub_), options_.feed_bytes_max,
                 [this] { asio::post(io_, [this] { take_updates(); }); }),
@@ -99,7 +98,6 @@ class Gateway::Impl {
   }
 
   GatewayOptions options_;
-  const Clock& clock_;
   asio::io_context io_{1};
   Hub hub_;
   Feeder feeder_;

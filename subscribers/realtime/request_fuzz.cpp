@@ -1,0 +1,48 @@
+// Takes any text as a request of a WebSocket client: it is refused by a message that is JSON, or holds nothing beyond
+// the limits of PROTOCOL.md.
+#include <boost/json.hpp>
+#include <cstdint>
+#include <string>
+
+#include "bus/base/assert.hpp"
+#include "subscribers/realtime/protocol.hpp"
+
+namespace {
+
+using namespace millrace;
+using namespace millrace::gateway;
+
+void must_be_json(std::string_view text) {
+  boost::json::error_code failed;
+  (void)boost::json::parse(boost::json::string_view(text.data(), text.size()), failed);
+  MILLRACE_ASSERT(!failed, "every answer is JSON");
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string text(reinterpret_cast<const char*>(data), size);
+  const auto parsed = protocol::parse_request(text);
+  if (const auto* wrong = std::get_if<protocol::RequestError>(&parsed)) {
+    MILLRACE_ASSERT(!wrong->message.empty() && wrong->message.size() < 1024, "a refusal has a reason, a short one");
+    must_be_json(protocol::error(*wrong));
+    return 0;
+  }
+  const auto& request = std::get<protocol::Request>(parsed);
+  if (const auto* wanted = std::get_if<protocol::Subscribe>(&request.what)) {
+    MILLRACE_ASSERT(wanted->filter.values.size() <= 64, "filters are bounded");
+    for (const std::string& value : wanted->filter.values) {
+      MILLRACE_ASSERT(!value.empty() && value.size() <= 64, "so are their values");
+    }
+    static const auto types = schemas::Registry::built_in();
+    TopicInfo topic;
+    topic.name = wanted->topic;
+    topic.type = types.all().front();
+    must_be_json(protocol::subscribed(request.id, 1, topic, Offset(0), wanted->encoding));
+  } else if (const auto* unwanted = std::get_if<protocol::Unsubscribe>(&request.what)) {
+    must_be_json(protocol::unsubscribed(request.id, unwanted->subscription, Offset(1)));
+  } else {
+    must_be_json(protocol::pong(request.id, WallTime{1}));
+  }
+  return 0;
+}
