@@ -38,9 +38,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     TopicInfo topic;
     topic.name = wanted->topic;
     topic.type = types.all().front();
-    must_be_json(protocol::subscribed(request.id, 1, topic, Offset(0), wanted->encoding));
+    must_be_json(protocol::subscribed(
+        request.id, topic,
+        {1, Offset(0), wanted->encoding, {wanted->slow, wanted->queue.value_or(1)}, wanted->skip_deleted, {}, {}}));
   } else if (const auto* unwanted = std::get_if<protocol::Unsubscribe>(&request.what)) {
-    must_be_json(protocol::unsubscribed(request.id, unwanted->subscription, Offset(1)));
+    must_be_json(protocol::unsubscribed(request.id, {unwanted->subscription, Offset(0), Offset(1), {}}));
+  } else if (const auto* asked = std::get_if<protocol::AskBooks>(&request.what)) {
+    must_be_json(protocol::books(request.id, "trades", protocol::SlowPolicy::Kind::heal,
+                                 {asked->subscription, Offset(0), Offset(1), {}}, Offset(2)));
   } else {
     must_be_json(protocol::pong(request.id, WallTime{1}));
   }
