@@ -84,7 +84,7 @@ bool Follower::fetch() {
     }
     if (next_ < end) {
       if (fetch_live()) return true;
-      return fetch_replay();
+      return fetch_replay(end);
     }
     if (link_->state() != SubscriberLink::State::replaced) return false;
     auto next = link_->take();
@@ -99,13 +99,13 @@ bool Follower::fetch() {
 
 void Follower::follow_run(Run run, Offset begin) {
   run_ = run;
+  batch_ = Batch();
+  log_.reset();  // it may stand in a segment whose end is void
+  entry_.reset();
   if (next_ <= begin) return;
   if (on_gap_) on_gap_({Gap::Reason::rolled_back, {}, {}, {}, begin});
   next_ = begin;
-  batch_ = Batch();
   last_.clear();
-  log_.reset();
-  entry_.reset();
 }
 
 bool Follower::fetch_live() {
@@ -136,7 +136,7 @@ bool Follower::fetch_live() {
   return false;
 }
 
-bool Follower::fetch_replay() {
+bool Follower::fetch_replay(Offset end) {
   if (!log_) {
     auto log = open_log();
     const Status found = log ? log->seek(next_) : fail(log.error());
@@ -144,7 +144,7 @@ bool Follower::fetch_replay() {
     log_.emplace(std::move(*log));
   }
   for (;;) {
-    const auto batch = log_->next(end());
+    const auto batch = log_->next(end);
     if (!batch) return error_ = batch.error(), false;
     if (!*batch) return false;
     if ((*batch)->next_offset() <= next_) continue;  // before the start, or without events

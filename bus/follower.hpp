@@ -85,7 +85,7 @@ class Follower {
   void follow_run(Run run, Offset begin);
   [[nodiscard]] bool fetch();
   [[nodiscard]] bool fetch_live();
-  [[nodiscard]] bool fetch_replay();
+  [[nodiscard]] bool fetch_replay(Offset end);
   [[nodiscard]] Result<wal::Reader> open_log() const;
   void report_missing(const FrameView& frame);
 

@@ -11,6 +11,10 @@ constexpr int rounds_max = 3000;
 void Simulation::finish() {
   say("the end: all is healed and drained");
   heal_disk();
+  while (!syncs_.empty()) {
+    run_sync();
+    complete_sync();
+  }
   if (bus_->has_core() && !recording() && chance(50)) reopen();
   start_core();
   check();
@@ -63,7 +67,7 @@ void Simulation::drain_processes() {
     }
     const std::uint64_t recorded = bus_->marks().topic.recorded_end.load();
     record();
-    idle = idle && bus_->marks().topic.recorded_end.load() == recorded;
+    idle = idle && bus_->marks().topic.recorded_end.load() == recorded && !bus_->recorder().roll_waits();
     if (const auto ticket = bus_->recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now)) {
       syncs_.push_back({*ticket, std::nullopt});
     }
@@ -72,6 +76,8 @@ void Simulation::drain_processes() {
       complete_sync();
     }
     grant();
+    if (bus_->recorder().roll_waits_for_file()) (void)bus_->keep_house();
+    check();
     take_store();
     run_store();
     complete_store();
@@ -86,7 +92,7 @@ void Simulation::drain_processes() {
       if (!process->publisher || !process->admitted || process->asked != core_) continue;
       idle = idle && process->publisher->recorded_sequence().next() == process->next;
     }
-    if (idle && !bus_->recorder().unsynced()) return;
+    if (idle && !bus_->recorder().unsynced() && !bus_->recorder().roll_waits()) return;
   }
   for (const auto& process : processes_) {
     say(process->name + ": admitted " + std::to_string(process->admitted) + ", its next is " +
