@@ -94,12 +94,12 @@ bool Follower::fetch() {
 
 void Follower::follow_run(Run run, Offset begin) {
   run_ = run;
+  log_.reset();  // it may stand behind where the run began
   if (next_ <= begin) return;
   if (on_gap_) on_gap_({Gap::Reason::rolled_back, {}, {}, {}, begin});
   next_ = begin;
   batch_ = Batch();
   last_.clear();
-  log_.reset();
   entry_.reset();
 }
 

@@ -21,7 +21,11 @@ std::uint64_t header_size(std::size_t publishers) {
 
 Status SyncTicket::run() const {
   if (!file_) return {};
-  return file_->sync();
+  const std::lock_guard lock(failure_->mutex);
+  if (failure_->error) return fail(*failure_->error);
+  const Status synced = file_->sync();
+  if (!synced) failure_->error = synced.error();
+  return synced;
 }
 
 Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const WriterOptions& options, WallTime now) {
@@ -189,6 +193,7 @@ Status Writer::begin_segment(WallTime now, const SegmentHeader& previous) {
   MILLRACE_TRY(files_->rename(path(prepared_name), path(to_file_name(name))));
   number_max_ = name.number;
   file_ = std::exchange(prepared_, {}).file;
+  sync_failure_ = std::make_shared<SyncFailure>();
   if (const Status synced = files_->sync_folder(folder_); !synced) return poison(synced.error());
   record_time_ = created;
   name_ = name;
@@ -371,6 +376,7 @@ bool Writer::sync_due(MonotonicTime now, bool somebody_waits) {
 SyncTicket Writer::begin_sync() {
   SyncTicket ticket;
   ticket.file_ = file_;
+  ticket.failure_ = sync_failure_;
   ticket.segment_ = name_.number;
   ticket.bytes_ = place_.at;
   ticket.end_ = next_offset_;

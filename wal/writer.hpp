@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -48,6 +49,13 @@ struct Recorded {
   WallTime record_time;
 };
 
+// Whether a sync of one segment has failed. The kernel says so once: whoever syncs the file again is told that all is
+// well, though the disk never got it.
+struct SyncFailure {
+  std::mutex mutex;  // held during a sync
+  std::optional<Error> error;
+};
+
 // What one sync will make durable. Copyable; keeps its file open.
 class SyncTicket {
  public:
@@ -58,6 +66,7 @@ class SyncTicket {
  private:
   friend class Writer;
   std::shared_ptr<File> file_;
+  std::shared_ptr<SyncFailure> failure_;  // of the file
   SegmentNumber segment_;
   std::uint64_t bytes_ = 0;
   Offset end_;
@@ -156,6 +165,7 @@ class Writer {
   SegmentName name_;  // the open segment
   SegmentNumber number_max_;
   std::shared_ptr<File> file_;
+  std::shared_ptr<SyncFailure> sync_failure_;  // of file_
   Place place_;
   IndexBuilder index_;
   Offset next_offset_;
