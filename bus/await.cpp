@@ -117,7 +117,11 @@ Acknowledgement Publisher::await(Sequence sequence, const Ack& ack, AwaitOptions
 
 Result<Outcome> Publisher::outcome(const PublishPosition& position) const {
   const Offset synced_end(attachment_->marks->topic.synced_end.load(std::memory_order_acquire));
-  return outcome_of(*attachment_->files, attachment_->log_folder, position, synced_end);
+  const Offset recorded_end(attachment_->marks->topic.recorded_end.load(std::memory_order_acquire));
+  auto outcome = outcome_of(*attachment_->files, attachment_->log_folder, position, synced_end);
+  // A write that failed may have left all its bytes: they do not count.
+  if (outcome && outcome->offset && *outcome->offset >= recorded_end) return Outcome{};
+  return outcome;
 }
 
 Result<std::optional<LastRecorded>> Publisher::last_recorded() const {
