@@ -97,7 +97,8 @@ void Simulation::acknowledge() {
     const Status acked = reader.subscriber->ack(end);
     if (acked) {
       if (beyond) model_->fail("consumer " + reader.consumer + " acknowledges what it has not read");
-      if (reader.fenced) model_->fail("a fenced consumer " + reader.consumer + " acknowledges");
+      // One of an earlier core does not know yet, and nobody takes what it acknowledges.
+      if (reader.fenced && reader.core == core_) model_->fail("a fenced consumer " + reader.consumer + " acknowledges");
       model_->consumer_acked(reader.consumer, end);
       continue;
     }
@@ -117,6 +118,7 @@ void Simulation::take_store() {
 
 void Simulation::run_store() {
   if (!store_ || stored_) return;
+  if (step_ < count_ && chance(10)) break_disk(2);
   stored_ = bus_->checkpoints().store(*store_);
   say(*stored_ ? "checkpoints are stored" : "storing checkpoints fails");
 }

@@ -11,6 +11,10 @@ constexpr int rounds_max = 3000;
 void Simulation::finish() {
   say("the end: all is healed and drained");
   heal_disk();
+  while (!syncs_.empty()) {
+    run_sync();
+    complete_sync();
+  }
   if (bus_->has_core() && !recording() && chance(50)) reopen();
   start_core();
   check();
@@ -72,6 +76,7 @@ void Simulation::drain_processes() {
       complete_sync();
     }
     grant();
+    check();
     take_store();
     run_store();
     complete_store();

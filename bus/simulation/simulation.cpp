@@ -57,8 +57,8 @@ const std::vector<Simulation::Step> Simulation::steps = {
     {6, "start reader", &Simulation::start_reader},
     {6, "attach readers", &Simulation::attach_readers},
     {20, "poll", &Simulation::poll},
-    {3, "await", &Simulation::await},
-    {3, "ask outcome", &Simulation::ask_outcome},
+    {8, "await", &Simulation::await},
+    {5, "ask outcome", &Simulation::ask_outcome},
     {2, "drop reader", &Simulation::drop_reader},
     {5, "resume", &Simulation::resume},
     {4, "start consumer", &Simulation::start_consumer},
@@ -89,6 +89,7 @@ Simulation::Simulation(std::uint64_t seed, bool print) : random_(seed), print_(p
   readers_max_ = 1 + pick(5);
   options_ = draw(random_, files_, readers_max_);
   names_ = options_.streams + pick(2);
+  core_lives_ = chance(30);
   files_.make_writes_short(chance(30));
   model_.emplace(options_.policy);
   bus_ = std::make_unique<testing::MemoryBus>(options_, clock_, testing::MemoryBus::WithoutCore{});
@@ -152,6 +153,7 @@ void Simulation::take_sync() {
 void Simulation::run_sync() {
   const auto sync = std::find_if(syncs_.begin(), syncs_.end(), [](const Syncing& s) { return !s.status; });
   if (sync == syncs_.end()) return;
+  if (step_ < count_ && chance(core_lives_ ? 10 : 2)) break_disk(1);
   sync->status = sync->ticket.run();
   say(*sync->status ? "the sync runs" : "the sync fails");
 }
@@ -191,7 +193,7 @@ void Simulation::retain() {
 
 void Simulation::kill_core() {
   // A topic that failed is closed until it is reopened, or its core is started again.
-  if (!bus_->has_core() || (recording() && chance(50))) return;
+  if (!bus_->has_core() || (recording() && chance(50)) || (core_lives_ && step_ < count_)) return;
   say("the core dies");
   ++totals_.core_deaths;
   forget_work();
@@ -201,7 +203,7 @@ void Simulation::kill_core() {
 
 void Simulation::start_core() {
   if (bus_->has_core()) {
-    if (recording() || (step_ < count_ && chance(50))) return;
+    if (recording() || (step_ < count_ && (core_lives_ || chance(50)))) return;
     kill_core();
   }
   const Status started = bus_->start_core();
@@ -243,7 +245,12 @@ void Simulation::reopen() {
         std::to_string(log.synced_end().value()));
     // The pages hold what is not synced, but for live_only's, and without syncing.
     const bool held = options_.policy != ring::StallPolicy::live_only && options_.log.policy != wal::SyncPolicy::none;
-    model_->reopened(run, Offset(bus_->marks().topic.run_begin.load()), held);
+    const Offset begin(bus_->marks().topic.run_begin.load());
+    model_->reopened(run, begin, held);
+    for (const auto& reader : readers_) {
+      Sight& sight = reader->sight;
+      if (run != before && sight.level == Level::recorded && *sight.next > begin) sight.void_from = begin;
+    }
   }
   if (!reopened) {
     say("the topic stays closed: " + reopened.error().message);
@@ -261,6 +268,7 @@ void Simulation::forget_work() {
 }
 
 void Simulation::kill_host() {
+  if (core_lives_ && step_ < count_) return;
   if (bus_->has_core()) audit();  // what must survive is looked at once more
   say("the host dies");
   ++totals_.host_deaths;
@@ -278,8 +286,13 @@ void Simulation::kill_host() {
 }
 
 void Simulation::break_disk() {
+  break_disk(40);
+}
+
+// One of the next `within` operations fails.
+void Simulation::break_disk(std::uint64_t within) {
   if (fault_) return;
-  fault_ = Fault{pick(40), chance(40) ? ErrorCode::no_space : ErrorCode::io_failed, chance(40)};
+  fault_ = Fault{pick(within), chance(40) ? ErrorCode::no_space : ErrorCode::io_failed, chance(40)};
   say("operation " + std::to_string(fault_->at) + " of the disk will fail with " +
       std::string(to_string(fault_->code)) + (fault_->forever ? ", and all behind it" : ""));
   files_.fail_at(fault_->at, fault_->code, fault_->forever);

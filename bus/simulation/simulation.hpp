@@ -120,6 +120,7 @@ class Simulation {
   [[nodiscard]] bool open(Level level, const Start& start, std::optional<Offset> at);
   void poll(Reader& reader, std::size_t limit);
   void drop(std::size_t reader);
+  void break_disk(std::uint64_t within);
   [[nodiscard]] bool claim(Reader& reader, bool take_over);
   void begin(std::size_t consumer);
   void forget_work();  // of the core, by its threads
@@ -144,6 +145,7 @@ class Simulation {
   testing::MemoryBusOptions options_;
   std::size_t readers_max_ = 0;
   std::size_t names_ = 0;
+  bool core_lives_ = false;  // until the end: its topics fail and are reopened the more
   std::optional<Model> model_;
   std::unique_ptr<testing::MemoryBus> bus_;
   std::uint64_t core_ = 0;  // counts them: who is attached to an earlier one must attach again
