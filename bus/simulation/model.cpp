@@ -172,6 +172,10 @@ void Model::seen(Sight& sight, const Event& event) {
       return fail("a follower saw offset " + number(*event.offset) + " instead of " + number(*sight.next));
     }
     sight.next = event.offset->next();
+    if (sight.void_from && *event.offset >= *sight.void_from) {
+      sight.last[place.publisher] = place.sequence;
+      return;
+    }
     claim(*event.offset, place, "a follower");
     if (*event.offset >= (sight.level == Level::synced ? synced_end_ : recorded_end_)) {
       return fail("a follower saw offset " + number(*event.offset) + " before it was " +
@@ -231,6 +235,7 @@ void Model::roll_back(Sight& sight, const Gap& gap) {
     return fail("offset " + number(*sight.next) + " is rolled back to " + number(gap.void_from));
   }
   sight.next = gap.void_from;
+  sight.void_from.reset();
   sight.last.clear();
   sight.gap.clear();
 }

@@ -21,9 +21,10 @@ namespace millrace::simulation {
 // What one subscription has seen. A durable consumer's or a resumed one's goes on where the one before stood.
 struct Sight {
   Level level = Level::recorded;
-  std::optional<Offset> next;                                // levels recorded and synced: the offset it must see next
-  std::map<PublisherId, Sequence> last{};                    // seen of each publisher
-  std::map<PublisherId, Gap> gap{};                          // told, and not yet followed by the event behind it
+  std::optional<Offset> next;              // levels recorded and synced: the offset it must see next
+  std::map<PublisherId, Sequence> last{};  // seen of each publisher
+  std::map<PublisherId, Gap> gap{};        // told, and not yet followed by the event behind it
+  std::optional<Offset> void_from{};       // it will be told so once it has read the batch that it is in
   std::map<PublisherId, std::map<Sequence, Epoch>> shown{};  // level live: and not taken back
   std::uint64_t count = 0;
 };

@@ -246,7 +246,12 @@ void Simulation::reopen() {
         std::to_string(log.synced_end().value()));
     // The pages hold what is not synced, but for live_only's, and without syncing.
     const bool held = options_.policy != ring::StallPolicy::live_only && options_.log.policy != wal::SyncPolicy::none;
-    model_->reopened(run, Offset(bus_->marks().topic.run_begin.load()), held);
+    const Offset begin(bus_->marks().topic.run_begin.load());
+    model_->reopened(run, begin, held);
+    for (const auto& reader : readers_) {
+      Sight& sight = reader->sight;
+      if (run != before && sight.level == Level::recorded && *sight.next > begin) sight.void_from = begin;
+    }
   }
   if (!reopened) {
     say("the topic stays closed: " + reopened.error().message);
