@@ -401,7 +401,6 @@ bool Writer::sync_due(MonotonicTime now, bool somebody_waits) {
 SyncTicket Writer::begin_sync() {
   SyncTicket ticket;
   ticket.file_ = file_;
-  ticket.failure_ = sync_failure_;
   ticket.segment_ = name_.number;
   ticket.bytes_ = place_.at;
   ticket.end_ = next_offset_;

@@ -24,7 +24,7 @@ class Reader {
 
   // Where it stands. 0 before it was put anywhere.
   [[nodiscard]] PageNumber page() const { return page_; }
-  [[nodiscard]] std::uint32_t consumed() const { return consumed_; }
+  [[nodiscard]] std::uint32_t consumed() const { return slot_ ? consumed_ : 0; }  // of a page not leased yet: none
   // Who may write the current page; valid while it is leased.
   [[nodiscard]] PublisherId publisher() const;
   [[nodiscard]] Epoch epoch() const;
