@@ -67,7 +67,8 @@ void Simulation::drain_processes() {
     }
     const std::uint64_t recorded = bus_->marks().topic.recorded_end.load();
     record();
-    idle = idle && bus_->marks().topic.recorded_end.load() == recorded && !bus_->recorder().roll_waits();
+    idle = idle && bus_->marks().topic.recorded_end.load() == recorded && !bus_->recorder().roll_waits() &&
+           bus_->recorder().state() == TopicRecorder::State::ok;
     if (const auto ticket = bus_->recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now)) {
       syncs_.push_back({*ticket, std::nullopt});
     }
