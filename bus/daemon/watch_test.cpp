@@ -4,6 +4,7 @@
 #include "bus/daemon/watch.hpp"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <condition_variable>
 
@@ -74,7 +75,11 @@ class StallingFiles final : public wal::FileSystem {
     if (!file) return file;
     return std::unique_ptr<wal::File>(std::make_unique<StallingFile>(*this, std::move(*file)));
   }
+  // What only housekeeping waits for holds nobody up: it is let through.
   void pass(Call call) {
+    char thread[16] = "";
+    ::pthread_getname_np(::pthread_self(), thread, sizeof thread);
+    if (std::string_view(thread) == "housekeeping") return;
     std::unique_lock lock(mutex_);
     if (stalled_ != call) return;
     ++waiting_;
