@@ -155,7 +155,7 @@ TEST(Acknowledgements, ComeForEveryLevelAndSayDisconnectedWhileTheCoreIsAway) {
   ASSERT_TRUE(consumer.ack(Offset(50)));
   EXPECT_EQ(publisher.await(Sequence(50), Ack::consumed("risk"), {60s, 1}).status, AckStatus::acknowledged);
 
-  core.process().signal(SIGSTOP);
+  ASSERT_TRUE(testing::stop_and_wait(core.process().pid()));
   publish(publisher, 10);  // into pages that are granted
   EXPECT_EQ(publisher.await(Sequence(60), Ack::recorded(), {1ms, 3}).status, AckStatus::timed_out);
   core.kill();

@@ -113,7 +113,7 @@ TEST(Supervise, AKilledCoreComesBackWithAllThatWasCommittedAndEverybodyGoesOn) {
     const pid_t pid = core_pid(*bus);
     ASSERT_GT(pid, 0);
     ASSERT_NE(pid, supervisor.pid());
-    ::kill(pid, SIGSTOP);  // what is published from here on is in its memory only
+    ASSERT_TRUE(testing::stop_and_wait(pid));  // what is published from here on is in its memory only
     for (int i = 0; i < 1000; ++i) ASSERT_TRUE(both.publish());
     const MonotonicTime killed = system_clock().monotonic();
     ::kill(pid, SIGKILL);

@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 #include <utility>
 
@@ -30,6 +32,20 @@ bool eventually(const std::function<bool()>& condition, std::chrono::seconds lim
     idle.idle(0);
   }
   return true;
+}
+
+bool stop_and_wait(pid_t pid) {
+  ::kill(pid, SIGSTOP);
+  return eventually([pid] {
+    std::error_code failed;
+    const std::filesystem::directory_iterator tasks("/proc/" + std::to_string(pid) + "/task", failed);
+    return !failed && std::all_of(begin(tasks), end(tasks), [](const auto& task) {
+      std::ifstream file(task.path() / "stat");
+      const std::string stat(std::istreambuf_iterator<char>(file), {});
+      const std::size_t name_end = stat.rfind(") ");
+      return name_end != std::string::npos && stat[name_end + 2] == 'T';
+    });
+  });
 }
 
 std::string program(const std::string& name) {

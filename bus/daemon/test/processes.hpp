@@ -75,6 +75,9 @@ class TestCore {
   std::optional<Process> process_;
 };
 
+// SIGSTOP, and waits until every thread of the process stands. False if it does not come to that.
+[[nodiscard]] bool stop_and_wait(pid_t pid);
+
 // The program of that name of this build.
 [[nodiscard]] std::string program(const std::string& name);
 
