@@ -325,6 +325,8 @@ TEST_F(SessionTest, OneSessionMayFollowSeveralTopicsUpToItsLimit) {
 TEST_F(SessionTest, AStoppingGatewaySaysGoodbye) {
   start();
   WsClient client = connect();
+  client.send(R"({"op":"ping"})");  // the session stands when it answers
+  EXPECT_EQ(client.receive_type("pong").at("type"), "pong");
   std::thread stopper([this] { gateway_->stop(); });
   EXPECT_FALSE(client.receive());
   stopper.join();
