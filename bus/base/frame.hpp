@@ -44,8 +44,8 @@ struct FrameHeader {
 struct Cause {
   static constexpr std::uint16_t index_max = UINT16_MAX;  // stands for itself and all behind it
 
-  constexpr Cause(Offset input, std::uint16_t at = 0)
-      : offset(input), index(at) {}  // not explicit: mostly it is the first
+  // NOLINTNEXTLINE(google-explicit-constructor): mostly an offset says it all, the first event it led to
+  constexpr Cause(Offset input, std::uint16_t at = 0) : offset(input), index(at) {}
 
   bool operator==(const Cause&) const = default;
 
