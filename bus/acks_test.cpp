@@ -205,6 +205,38 @@ TEST_F(AcksTest, UnderLiveOnlyWhatIsGoneWhenTheTopicIsReopenedIsDeclaredAndFollo
   EXPECT_EQ(resumed.error().code, ErrorCode::rolled_back);
 }
 
+// Without syncing, pages go once they are recorded.
+TEST_F(AcksTest, WithoutSyncingWhatIsGoneWhenTheTopicIsReopenedIsDeclaredAndItsPublisherGoesOn) {
+  auto settings = options();
+  settings.page_size = 4096;
+  settings.ring_bytes = 16 * 4096;
+  settings.log.policy = wal::SyncPolicy::none;
+  MemoryBus bus(settings, clock_);
+  const auto publisher = bus.publisher("maker");
+  for (int published = 0; published < 600; ++published) {  // several times round the ring
+    while (!publish(*publisher)) {
+      record(bus);
+      bus.grant();
+    }
+  }
+  record(bus);
+  EXPECT_EQ(look(*publisher, 600, Ack::recorded()), AckStatus::acknowledged);
+  disk_.fail_at(0, ErrorCode::io_failed);
+  publish(*publisher, 1);
+  record(bus);
+  ASSERT_EQ(bus.recorder().state(), TopicRecorder::State::failed);
+  ASSERT_TRUE(bus.recorder().reopen(clock_.wall()));
+  record(bus);
+  EXPECT_EQ(bus.recorder().stopped()[0], "");
+  EXPECT_EQ(look(*publisher, 601, Ack::recorded()), AckStatus::acknowledged);
+  EXPECT_EQ(look(*publisher, 1, Ack::recorded()), AckStatus::not_recorded);
+  const std::uint64_t lost = bus.recorder().counters().not_recorded;
+  EXPECT_GT(lost, 300u);
+  EXPECT_EQ(look(*publisher, lost, Ack::recorded()), AckStatus::not_recorded);
+  EXPECT_EQ(look(*publisher, lost + 1, Ack::recorded()), AckStatus::acknowledged);
+  EXPECT_EQ(bus.recorder().log().next_offset(), Offset(601 - lost));
+}
+
 TEST_F(AcksTest, WhatAStoppedPublisherShowedIsTakenBack) {
   MemoryBus bus(options(), clock_);
   auto publisher = bus.publisher("maker");

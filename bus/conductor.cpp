@@ -33,6 +33,7 @@ control::MessageT attach_message(const std::string& topic, const SubscriberReque
   attach.consumer = request.consumer;
   attach.take_over = request.take_over;
   if (request.start) attach.start = request.start->value();
+  attach.generation = request.generation;
   return control::make_message(std::move(attach));
 }
 
@@ -118,7 +119,9 @@ Result<Attached<SubscriberAttachment>> Conductor::attach_subscriber(const std::s
   auto link = std::make_shared<SubscriberLink>();
   const std::lock_guard lock(mutex_);
   subscribers_.push_back({topic, request, link});
-  subscribers_.back().request.take_over = false;  // once: whoever takes the name over from us later keeps it
+  SubscriberRequest& again = subscribers_.back().request;
+  again.take_over = false;  // once: whoever takes the name over from us later keeps it
+  if ((*attachment)->consumer) again.generation = (*attachment)->consumer->generation;
   return Attached<SubscriberAttachment>{std::move(link), std::move(*attachment)};
 }
 

@@ -27,6 +27,7 @@ struct SubscriberRequest {
   std::string consumer{};  // a durable one's name
   bool take_over = false;
   std::optional<Offset> start{};  // where a new durable consumer begins; at the synced end without one
+  std::uint64_t generation = 0;   // a durable consumer's that comes back
 };
 
 class Conductor {

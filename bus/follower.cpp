@@ -18,6 +18,9 @@ void Follower::adopt(std::shared_ptr<SubscriberAttachment> next) {
   log_.reset();
   entry_.reset();
   batch_ = Batch();
+  // What an earlier core had not made durable yet.
+  const bool acked = attachment_ != nullptr && attachment_->consumer && next->consumer;
+  if (acked) next->page->state.acked = attachment_->page->state.acked.load();
   attachment_ = std::move(next);
   for (std::size_t i = 0; i < attachment_->rings.size(); ++i) {
     readers_.emplace_back(attachment_->rings[i], attachment_->page->leases[i]);
@@ -86,7 +89,9 @@ bool Follower::fetch() {
       if (fetch_live()) return true;
       return fetch_replay(end);
     }
-    if (link_->state() != SubscriberLink::State::replaced) return false;
+    const SubscriberLink::State state = link_->state();
+    if (state == SubscriberLink::State::closed) error_ = link_->error();
+    if (state != SubscriberLink::State::replaced) return false;
     auto next = link_->take();
     if (next == nullptr) return false;
     if (next->log_id != attachment_->log_id) {
@@ -186,6 +191,7 @@ Status Follower::ack(Offset end) {
                                                  std::to_string(next_.value()) + " on has been read");
   }
   const auto& consumer = *attachment_->consumer;
+  if (link_->state() == SubscriberLink::State::closed) return fail(link_->error());
   if (consumer.mark->generation.load(std::memory_order_acquire) != consumer.generation) {
     return fail(ErrorCode::fenced, "the consumer's name has gone to another process, or was reset: subscribe anew");
   }

@@ -47,7 +47,7 @@ class Follower {
 
   // Of a durable consumer: everything before `end` is dealt with. Costs a store; the core makes it durable soon after,
   // see checkpoint(). Errors: invalid_argument (no durable consumer; beyond what was read), fenced (another process has
-  // taken the name over).
+  // taken the name over), and why the core would not have it back.
   [[nodiscard]] Status ack(Offset end);
   // What is durably acknowledged: where the next owner of the name begins.
   [[nodiscard]] Offset checkpoint() const;

@@ -24,6 +24,11 @@ class LiveReader {
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on.
   [[nodiscard]] std::optional<Event> next();
 
+  // Why nothing will come any more, if so: the next core would not have it.
+  [[nodiscard]] std::optional<Error> error() const {
+    if (link_->state() != SubscriberLink::State::closed) return std::nullopt;
+    return link_->error();
+  }
   // Losses that were overwritten before they were looked at: what they would have retracted, the log's gap records say.
   [[nodiscard]] std::uint64_t retractions_missed() const { return retractions_missed_; }
   // Pages left at bytes that are no frame of their publisher.

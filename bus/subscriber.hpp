@@ -54,6 +54,10 @@ class Subscriber {
     return follower()->ack(end);
   }
 
+  // Why nothing will come any more, if so.
+  [[nodiscard]] std::optional<Error> error() const {
+    return std::visit([](const auto& source) { return std::optional<Error>(source.error()); }, source_);
+  }
   // At levels recorded and synced; null at live.
   [[nodiscard]] Follower* follower() { return std::get_if<Follower>(&source_); }
   // Events that failed their verifier, and were left out.

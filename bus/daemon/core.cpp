@@ -360,6 +360,7 @@ Status Core::claim_consumer(const control::Client& client, Topic& topic, std::ui
   claim.page = &topic.subscriptions().at(subscription).words();
   claim.pid = client.peer.pid;
   claim.take_over = request.take_over;
+  claim.generation = request.generation;
   claim.start = Offset(request.start.value_or(synced.value()));
   claim.run = topic.run();
   if (claim.start > synced) {

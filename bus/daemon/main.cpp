@@ -67,7 +67,7 @@ Result<OpenLog> open_log_of(const TopicConfig& topic, const Config& config, cons
   if (!writer) return fail(writer.error().code, "log of topic '" + topic.name + "': " + writer.error().message);
   MILLRACE_TRY(keep_schema(folder, type));
   if (dead) {
-    const auto saved = dead->salvage_topic(topic.name, *writer, topic.stall_policy, now);
+    const auto saved = dead->salvage_topic(topic.name, *writer, may_lose(topic.stall_policy, topic.log.policy), now);
     if (!saved) return fail(saved.error());
     if (*saved > 0) log().warn("topic {}: {} events of the core before were saved from memory", topic.name, *saved);
     MILLRACE_TRY(writer->sync());

@@ -62,7 +62,7 @@ std::optional<DeadSegment> DeadSegment::open(const std::string& manifest_path) {
   return DeadSegment(std::move(*manifest), std::move(fd));
 }
 
-Result<std::uint64_t> DeadSegment::salvage_topic(const std::string& topic, wal::Writer& log, ring::StallPolicy policy,
+Result<std::uint64_t> DeadSegment::salvage_topic(const std::string& topic, wal::Writer& log, bool may_lose,
                                                  WallTime now) const {
   std::uint64_t saved = 0;
   for (const ManifestRing& place : manifest_.rings) {
@@ -71,7 +71,7 @@ Result<std::uint64_t> DeadSegment::salvage_topic(const std::string& topic, wal::
     if (!memory) return fail(memory.error());
     const auto ring = ring::Ring::attach(memory->bytes());
     if (!ring) continue;  // it died before this ring was laid out
-    const auto count = salvage(*ring, log, policy, now);
+    const auto count = salvage(*ring, log, may_lose, now);
     if (!count) return fail(count.error());
     saved += *count;
   }

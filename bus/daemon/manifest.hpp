@@ -37,8 +37,8 @@ class DeadSegment {
   [[nodiscard]] static std::optional<DeadSegment> open(const std::string& manifest_path);
 
   // Appends to the topic's log what its rings hold beyond it. Returns the number of events saved.
-  [[nodiscard]] Result<std::uint64_t> salvage_topic(const std::string& topic, wal::Writer& log,
-                                                    ring::StallPolicy policy, WallTime now) const;
+  [[nodiscard]] Result<std::uint64_t> salvage_topic(const std::string& topic, wal::Writer& log, bool may_lose,
+                                                    WallTime now) const;
 
  private:
   DeadSegment(Manifest manifest, UniqueFd fd) : manifest_(std::move(manifest)), fd_(std::move(fd)) {}

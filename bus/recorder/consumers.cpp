@@ -44,6 +44,11 @@ Result<Consumers::Claimed> Consumers::claim(const Claim& claim, WallTime now) {
                                                  " of a-z 0-9 _ - . ; this is '" + claim.name + "'");
   }
   auto slot = find(claim.name);
+  const bool back = claim.generation != 0;
+  if (back && (!slot || consumers_[*slot].record.generation != claim.generation)) {
+    return fail(ErrorCode::fenced,
+                "consumer '" + claim.name + "' has gone to another process, was reset or deleted: subscribe anew");
+  }
   if (!slot) {
     slot = 0;
     while (consumers_.contains(*slot)) ++*slot;
@@ -55,12 +60,12 @@ Result<Consumers::Claimed> Consumers::claim(const Claim& claim, WallTime now) {
     consumers_[*slot].shown = claim.start;
   }
   Consumer& consumer = consumers_[*slot];
-  if (consumer.owner != 0 && !claim.take_over) {
+  if (consumer.owner != 0 && !claim.take_over && !back) {
     return fail(ErrorCode::in_use, "consumer '" + claim.name + "' is held by process " + std::to_string(consumer.pid) +
                                        ": end it, or take over");
   }
   if (consumer.owner != 0) take_acked(consumer, now);
-  ++consumer.record.generation;
+  if (!back) ++consumer.record.generation;
   consumer.owner = claim.owner;
   consumer.page = claim.page;
   consumer.pid = claim.pid;

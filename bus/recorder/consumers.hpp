@@ -24,8 +24,8 @@ class Consumers {
   Consumers(std::vector<wal::ConsumerRecord> records, ring::Watermarks& marks);
 
   // Gives the name to `owner`, who may acknowledge with the words of `page` until it lets go; both count once stored()
-  // says so. A new name begins at `start`. Errors: in_use (somebody has it, and `take_over` was not said),
-  // invalid_argument (the name), exhausted.
+  // says so. A new name begins at `start`. Errors: in_use (somebody has it, and `take_over` was not said), fenced (it
+  // comes back, and another has had the name since, or it was reset), invalid_argument (the name), exhausted.
   struct Claim {
     std::string name;
     Owner owner = 0;
@@ -34,6 +34,7 @@ class Consumers {
     bool take_over = false;
     Offset start;
     Run run;
+    std::uint64_t generation = 0;  // of one that comes back, and goes on where it stood
   };
   struct Claimed {
     std::size_t slot;  // of its mark

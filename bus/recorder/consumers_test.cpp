@@ -32,8 +32,12 @@ class ConsumersTest : public ::testing::Test {
     return status;
   }
   Result<Consumers::Claimed> claim(Consumers::Owner owner, const ring::SubscriberPage& page, bool take_over = false,
-                                   std::uint64_t start = 10) {
-    return consumers_->claim({"risk", owner, &page, 1, take_over, Offset(start), millrace::Run(1)}, now);
+                                   std::uint64_t start = 10, std::uint64_t generation = 0) {
+    return consumers_->claim({"risk", owner, &page, 1, take_over, Offset(start), millrace::Run(1), generation}, now);
+  }
+  Result<Consumers::Claimed> come_back(Consumers::Owner owner, const ring::SubscriberPage& page,
+                                       std::uint64_t generation) {
+    return claim(owner, page, false, 10, generation);
   }
   [[nodiscard]] std::uint64_t shown() const {
     const ring::ConsumerMark* mark = marks_->find_consumer(key_of("risk"));
@@ -95,6 +99,37 @@ TEST_F(ConsumersTest, OneProcessAtATimeHasAName) {
   consumers_->release(2);
   ring::SubscriberPage third{};
   EXPECT_EQ(claim(3, third)->checkpoint, Offset(45));
+}
+
+TEST_F(ConsumersTest, AnOwnerComesBackUnderItsGenerationUnlessTheNameHasMovedOn) {
+  open();
+  const std::uint64_t generation = claim(1, page_)->generation;
+  page_.state.acked = 30;
+  ASSERT_TRUE(store());
+  ASSERT_EQ(come_back(2, other_, generation)->generation, generation) << "over another connection, to the same core";
+  other_.state.acked = 40;
+  consumers_->release(1);
+  ASSERT_TRUE(store());
+  EXPECT_EQ(shown(), 40u);
+
+  open();  // the next core
+  const auto back = come_back(1, page_, generation);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->generation, generation);
+  EXPECT_EQ(back->checkpoint, Offset(40));
+  EXPECT_EQ(claim(2, other_).error().code, ErrorCode::in_use);
+  ASSERT_TRUE(claim(2, other_, true));
+  ASSERT_TRUE(store());
+  consumers_->release(2);
+
+  open();
+  EXPECT_EQ(come_back(1, page_, generation).error().code, ErrorCode::fenced) << "another had the name since";
+  EXPECT_TRUE(come_back(1, page_, generation + 1)) << "that other";
+  ASSERT_TRUE(consumers_->reset("risk", Offset(5), millrace::Run(1), now));
+  EXPECT_EQ(come_back(1, page_, generation + 1).error().code, ErrorCode::fenced) << "it was reset since";
+  ASSERT_TRUE(consumers_->remove("risk"));
+  EXPECT_EQ(come_back(1, page_, generation + 2).error().code, ErrorCode::fenced) << "it is no more";
+  EXPECT_TRUE(claim(1, page_));
 }
 
 TEST_F(ConsumersTest, ResetAndRemoveFenceOff) {

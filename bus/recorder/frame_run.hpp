@@ -27,8 +27,8 @@ struct FrameRun {
   [[nodiscard]] Sequence last() const { return Sequence(first.value() + count - 1); }
 };
 
-// `last`: the last sequence the log has. `may_skip`: the run may begin later than behind `last` (live_only gave events
-// up): then first > last + 1.
+// `last`: the last sequence the log has. `may_skip`: the run may begin later than behind `last` (events were
+// given up): then first > last + 1.
 [[nodiscard]] FrameRun frame_run(std::span<const std::byte> bytes, Sequence last, bool may_skip);
 
 }  // namespace millrace

@@ -77,18 +77,18 @@ std::uint64_t TopicRecorder::record(std::size_t index, WallTime now) {
   // A page may change under the core: it is copied first, and only the copy is looked at.
   std::memcpy(copy_.data(), bytes.data(), bytes.size());
   Sequence& last = last_[stream.publisher];
-  const FrameRun run = frame_run({copy_.data(), bytes.size()}, last, policies_.stall == ring::StallPolicy::live_only);
+  const FrameRun run = frame_run({copy_.data(), bytes.size()}, last, may_lose(policies_.stall, policies_.sync));
   if (run.count > 0 && !append(index, run, last, now)) return 0;
   counters_.duplicates += run.duplicates;
   if (run.problem != FrameRun::Problem::none) stop(stream, run, last);
   stream.reader.consume(bytes.size());
-  if (!policies_.hold_until_synced) memory_.pages[index]->hold_from(stream.reader.page());
+  if (policies_.sync == wal::SyncPolicy::none) memory_.pages[index]->hold_from(stream.reader.page());
   return run.count;
 }
 
 bool TopicRecorder::append(std::size_t index, const FrameRun& run, Sequence& last, WallTime now) {
   Stream& stream = streams_[index];
-  if (run.first > last.next() && !declare_lost(stream, last, Sequence(run.first.value() - 1), now)) return false;
+  if (run.first > last.next() && !declare_lost(index, last, Sequence(run.first.value() - 1), now)) return false;
   const auto recorded = writer_.append(stream.publisher, stream.epoch, run.first, run.count, run.frames, now);
   if (!recorded) return fail_with(recorded.error()), false;
   state_ = State::ok;
@@ -116,13 +116,15 @@ bool TopicRecorder::append(std::size_t index, const FrameRun& run, Sequence& las
   return true;
 }
 
-bool TopicRecorder::declare_lost(Stream& stream, Sequence& last, Sequence to, WallTime now) {
+bool TopicRecorder::declare_lost(std::size_t index, Sequence& last, Sequence to, WallTime now) {
+  const Stream& stream = streams_[index];
   if (const Status gap = writer_.append_gap(stream.publisher, last.next(), to, 0, now); !gap) {
     return fail_with(gap.error()), false;
   }
   ring::append_loss(*memory_.marks, {stream.publisher, stream.epoch, last.next(), to});
   counters_.not_recorded += to - last;
   last = to;
+  memory_.marks->streams[index].recorded_sequence.store(last.value(), std::memory_order_release);
   return true;
 }
 
@@ -372,7 +374,7 @@ Result<Admission> TopicRecorder::admit(std::size_t stream, const std::string& na
   return Admission{entry.id, entry.epoch, last};
 }
 
-Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy, WallTime now) {
+Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, bool may_lose, WallTime now) {
   std::map<PublisherId, std::pair<Epoch, Sequence>> publishers;
   for (const wal::PublisherEntry& entry : log.publishers()) publishers[entry.id] = {entry.epoch, entry.last_sequence};
   std::uint64_t saved = 0;
@@ -388,7 +390,7 @@ Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::St
     if (Epoch(line.epoch.load(std::memory_order_relaxed)) != epoch) continue;
     const std::uint32_t size = ring.extent(page, *slot).bytes;
     const std::vector<std::byte> copy(ring.frames(*slot), ring.frames(*slot) + size);
-    const FrameRun run = frame_run(copy, last, policy == ring::StallPolicy::live_only);
+    const FrameRun run = frame_run(copy, last, may_lose);
     if (run.count == 0) continue;
     if (run.first > last.next()) {
       MILLRACE_TRY(log.append_gap(publisher, last.next(), Sequence(run.first.value() - 1), 0, now));

@@ -30,6 +30,12 @@ struct Admission {
   Sequence last_sequence;
 };
 
+// Whether the log may declare events lost, which were never synced: live_only gives them up when the disk stands still;
+// without syncing their pages are gone when it fails. Elsewhere a sequence that jumps is an error.
+[[nodiscard]] constexpr bool may_lose(ring::StallPolicy stall, wal::SyncPolicy sync) {
+  return stall == ring::StallPolicy::live_only || sync == wal::SyncPolicy::none;
+}
+
 class TopicRecorder {
  public:
   enum class State {
@@ -43,7 +49,7 @@ class TopicRecorder {
     std::uint64_t batches = 0;
     std::uint64_t syncs = 0;
     std::uint64_t duplicates = 0;       // events offered again that the log had
-    std::uint64_t not_recorded = 0;     // events that live_only gave up
+    std::uint64_t not_recorded = 0;     // events that were declared lost
     std::uint64_t sequence_errors = 0;  // publishers stopped for a sequence that does not follow
     std::uint64_t malformed = 0;        // publishers stopped for bytes that are no frames
     std::uint64_t housekeeping_failures = 0;
@@ -57,10 +63,9 @@ class TopicRecorder {
   };
   struct Policies {
     ring::StallPolicy stall = ring::StallPolicy::block;
-    // Pages are held until they are synced; without, until they are recorded (sync policy none).
-    bool hold_until_synced = true;
-    std::uint64_t retention_bytes = 0;          // 0: no limit
-    std::chrono::nanoseconds retention_age{0};  // 0: no limit
+    wal::SyncPolicy sync = wal::SyncPolicy::always;  // none: pages are held until they are recorded, else until synced
+    std::uint64_t retention_bytes = 0;               // 0: no limit
+    std::chrono::nanoseconds retention_age{0};       // 0: no limit
   };
 
   TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies);
@@ -89,7 +94,7 @@ class TopicRecorder {
 
   // After a failure: goes on in a new segment behind the last synced event. What was recorded behind it is written
   // again from the pages, which are still held: in the same order, so that every event keeps its offset and its time.
-  // Only where pages are gone (live_only) are offsets given out again, in a new run of the log, and the lost events
+  // Only where pages are gone (may_lose()) are offsets given out again, in a new run of the log, and the lost events
   // declared. May block.
   [[nodiscard]] Status reopen(WallTime now);
 
@@ -142,7 +147,7 @@ class TopicRecorder {
 
   std::uint64_t record(std::size_t index, WallTime now);
   [[nodiscard]] bool append(std::size_t index, const FrameRun& run, Sequence& last, WallTime now);
-  [[nodiscard]] bool declare_lost(Stream& stream, Sequence& last, Sequence to, WallTime now);
+  [[nodiscard]] bool declare_lost(std::size_t index, Sequence& last, Sequence to, WallTime now);
   void stop(Stream& stream, const FrameRun& run, Sequence last);
   // All that is recorded and not synced, in log order; nullopt if some of it is gone.
   [[nodiscard]] std::optional<std::vector<Unsynced>> unsynced_batches();
@@ -177,7 +182,6 @@ class TopicRecorder {
 
 // Records what a dead core's ring holds and the log does not: called before anybody is admitted. Returns the number of
 // events saved, which are synced.
-[[nodiscard]] Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, ring::StallPolicy policy,
-                                            WallTime now);
+[[nodiscard]] Result<std::uint64_t> salvage(const ring::Ring& ring, wal::Writer& log, bool may_lose, WallTime now);
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 // The durable consumers of a simulation, and the core's storing of what they acknowledge.
 #include <algorithm>
+#include <utility>
 
 #include "bus/simulation/actors.hpp"
 
@@ -13,7 +14,7 @@ void Simulation::start_consumer() {
   if (claim(*reader, chance(30))) readers_.push_back(std::move(reader));
 }
 
-// Asks this core for the name. False: another has it.
+// Asks this core for the name; who had it comes back under its generation. False: another has it.
 bool Simulation::claim(Reader& reader, bool take_over) {
   const Offset first = bus_->recorder().first_offset();
   const Offset synced(bus_->marks().topic.synced_end.load());
@@ -22,22 +23,30 @@ bool Simulation::claim(Reader& reader, bool take_over) {
   const auto known =
       std::find_if(views.begin(), views.end(), [&](const auto& view) { return view.record.name == reader.consumer; });
   const auto holder = std::find_if(readers_.begin(), readers_.end(), [&](const auto& other) {
-    const bool holds = other->claim ? other->claim->marks == &bus_->marks() : other->core == core_;
-    return other.get() != &reader && other->consumer == reader.consumer && holds && !other->fenced;
+    const bool holds = other->claim ? other->claim->marks == &bus_->marks() && !other->claim_fenced
+                                    : other->core == core_ && !other->fenced;
+    return other.get() != &reader && other->consumer == reader.consumer && holds;
   });
+  const bool back = reader.attachment != nullptr;
   auto attachment = bus_->attach_subscriber();
-  const auto change = bus_->hold(*attachment, reader.consumer, take_over, start);
-  const bool in_use = holder != readers_.end() && !take_over;
-  if (change.has_value() == in_use) {
+  const auto change =
+      bus_->hold(*attachment, reader.consumer, take_over, start, back ? reader.attachment->consumer->generation : 0);
+  // A claim that was not stored may be forgotten with its core.
+  Owned& owned = owned_[reader.consumer];
+  const bool must = back ? owned.by == &reader && owned.claims == reader.claims : holder == readers_.end() || take_over;
+  const bool may = back ? owned.by == &reader && holder == readers_.end() : must;
+  if (change ? !may : must) {
     model_->fail("consumer " + reader.consumer + " is " + (change ? "given to two" : change.error().message));
   }
   if (!change) {
     bus_->detach_subscriber(*attachment);
     return false;
   }
-  if (holder != readers_.end()) (*holder)->fenced = true;
+  if (!back) reader.claims = ++owned.claims;
+  if (holder != readers_.end()) ((*holder)->claim ? (*holder)->claim_fenced : (*holder)->fenced) = true;
   reader.claim = std::move(attachment);
   reader.change = *change;
+  reader.claim_fenced = false;
   const Offset begin = reader.claim->consumer->checkpoint.offset;
   say("consumer " + reader.consumer + " asks for its name, " + (known == views.end() ? "a new one" : "known") +
       ", at " + std::to_string(begin.value()));
@@ -56,7 +65,6 @@ void Simulation::admit_consumers() {
     } else if (reader.core != core_) {
       if (reader.claim) bus_->detach_subscriber(*reader.claim);
       reader.claim.reset();
-      reader.fenced = false;
       if (!claim(reader, false)) drop(i);
     }
   }
@@ -66,6 +74,7 @@ void Simulation::begin(std::size_t i) {
   Reader& reader = *readers_[i];
   reader.attachment = std::move(reader.claim);
   reader.claim.reset();
+  reader.fenced = std::exchange(reader.claim_fenced, false);
   reader.core = core_;
   if (reader.subscriber) return reader.link->replace(reader.attachment);
   auto follower = Follower::open({reader.link, reader.attachment}, Level::synced, StartLatest{},
@@ -79,6 +88,7 @@ void Simulation::begin(std::size_t i) {
     }
     return drop(i);
   }
+  if (!reader.fenced) owned_[reader.consumer].by = &reader;
   say("consumer " + reader.consumer + " begins at " + std::to_string(checkpoint.value()));
   reader.sight.next = follower->position().offset;
   if (reader.sight.next != checkpoint) model_->fail("consumer " + reader.consumer + " begins beside its checkpoint");

@@ -1,6 +1,7 @@
 #include "bus/simulation/model.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "wal/format.hpp"
 
@@ -90,11 +91,13 @@ void Model::publisher_marks(PublisherId id, Epoch epoch, Sequence recorded, Sequ
 
 void Model::run_began(Run run, Offset begin) {
   if (!runs_.empty() && run <= runs_.rbegin()->first) fail("run " + number(run) + " is not a new one");
-  const Offset least = marks_known_ ? recorded_end_ : synced_end_;
+  const bool kept = marks_known_ && !half_reopened_;
+  const Offset least = kept ? recorded_end_ : synced_end_;
   if (begin < least) {
     fail("run " + number(run) + " begins at offset " + number(begin) + ", but " + number(least) + " were " +
-         (marks_known_ ? "recorded" : "synced"));
+         (kept ? "recorded" : "synced"));
   }
+  if (std::exchange(half_reopened_, false) && marks_known_ && begin < recorded_end_) forget_unsynced(!may_lose_);
   runs_[run] = begin;
   for (auto at = places_.lower_bound(begin); at != places_.end(); at = places_.erase(at)) {
     offsets_.erase({at->second.publisher, at->second.sequence});
@@ -120,7 +123,7 @@ void Model::topic_marks(Offset recorded_end, Offset synced_end) {
 }
 
 void Model::host_died() {
-  marks_known_ = false;
+  marks_known_ = half_reopened_ = false;
   for (auto& [id, publisher] : publishers_) {
     publisher.recorded.clear();
     publisher.synced.clear();
@@ -200,8 +203,8 @@ void Model::seen(Sight& sight, const Event& event) {
          (jumps ? " without a gap told" : " and a gap was told"));
   } else if (jumps && (gap->second.from != last.next() || gap->second.to.next() != place.sequence)) {
     fail("the gap told before sequence " + number(place.sequence) + " is another");
-  } else if (jumps && sight.level != Level::live && policy_ != ring::StallPolicy::live_only) {
-    fail("a gap in the log, which only live_only may have, before sequence " + number(place.sequence));
+  } else if (jumps && sight.level != Level::live && !may_lose_) {
+    fail("a gap in the log, which its policies do not allow, before sequence " + number(place.sequence));
   }
   if (gap != sight.gap.end()) sight.gap.erase(gap);
   last = place.sequence;
@@ -273,7 +276,7 @@ void Model::audit_batch(const wal::BatchView& batch, std::map<PublisherId, Seque
          number(before));
   };
   if (batch.kind == wal::BatchKind::gap) {
-    if (policy_ != ring::StallPolicy::live_only) fail("the log declares a gap, which only live_only may have");
+    if (!may_lose_) fail("the log declares a gap, which its policies do not allow");
     follows(batch.gap().from);
     never(batch.publisher, batch.gap().from, batch.gap().to);
     last[batch.publisher] = batch.gap().to;
@@ -350,7 +353,7 @@ void Model::audit_told() {
 }
 
 void Model::nothing_is_missing() {
-  if (policy_ == ring::StallPolicy::live_only) return;
+  if (stall_ == ring::StallPolicy::live_only) return;
   for (const auto& [id, publisher] : publishers_) {
     for (const auto& [sequence, events] : publisher.events) {
       const auto where = offsets_.find({id, sequence});

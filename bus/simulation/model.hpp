@@ -13,6 +13,7 @@
 
 #include "bus/base/ack.hpp"
 #include "bus/event.hpp"
+#include "bus/recorder/topic_recorder.hpp"
 #include "bus/ring/pages.hpp"
 #include "wal/reader.hpp"
 
@@ -31,7 +32,7 @@ struct Sight {
 
 class Model {
  public:
-  explicit Model(ring::StallPolicy policy) : policy_(policy) {}
+  Model(ring::StallPolicy stall, wal::SyncPolicy sync) : stall_(stall), may_lose_(may_lose(stall, sync)) {}
 
   // A process was granted a name. `last`: the sequence it goes on behind.
   void granted(const std::string& name, Incarnation incarnation, PublisherId id, Epoch epoch, Sequence last);
@@ -52,6 +53,8 @@ class Model {
   // A core whose disk had failed goes on, in the run that begins at `begin`. `held`: what was not synced is still in
   // the pages.
   void reopened(Run run, Offset begin, bool held);
+  // It tried to, and may have closed the log behind what was synced: the next core may have to give offsets out again.
+  void reopening_failed() { half_reopened_ = true; }
 
   // What a publisher is told of one event: that it is in the log (on the disk), or that it never will be.
   void acknowledged(const PublishPosition& position, bool synced);
@@ -119,6 +122,7 @@ class Model {
     WallTime record_time;
   };
 
+  void forget_unsynced(bool held);
   void claim(Offset offset, const Place& place, const char* who);
   [[nodiscard]] Committed* find(PublisherId id, Epoch epoch, Sequence sequence);
   void never(PublisherId id, Sequence from, Sequence to);
@@ -127,7 +131,8 @@ class Model {
   void audit_told();
   void audit_batch(const wal::BatchView& batch, std::map<PublisherId, Sequence>& last, bool whole);
 
-  ring::StallPolicy policy_;
+  ring::StallPolicy stall_;
+  bool may_lose_;
   std::map<PublisherId, Publisher> publishers_;
   std::map<Offset, Place> places_;
   std::map<std::pair<PublisherId, Sequence>, Offset> offsets_;  // the inverse
@@ -136,6 +141,7 @@ class Model {
   Offset recorded_end_;
   Offset synced_end_;
   bool marks_known_ = false;  // of this core
+  bool half_reopened_ = false;
   std::string violation_;
 };
 

@@ -8,6 +8,11 @@ void Model::reopened(Run run, Offset begin, bool held) {
   if (begin < synced_end_ || begin > recorded_end_) fail("a topic is reopened at an offset that nobody can know");
   recorded_end_ = begin;
   run_began(run, begin);
+  forget_unsynced(held);
+}
+
+// What was said to be recorded need not have its offset any more, nor, if it is not held, be there at all.
+void Model::forget_unsynced(bool held) {
   for (auto& [id, publisher] : publishers_) {
     for (auto& [epoch, recorded] : publisher.recorded) recorded = publisher.synced[epoch];
     for (auto& [sequence, events] : publisher.events) {

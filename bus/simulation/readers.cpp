@@ -25,7 +25,7 @@ void Simulation::start_reader() {
   const Level level = chance(50) ? Level::recorded : Level::synced;
   const ring::TopicMarks& marks = bus_->marks().topic;
   const std::uint64_t end = (level == Level::synced ? marks.synced_end : marks.recorded_end).load();
-  const Offset first = bus_->recorder().first_offset();
+  const Offset first = first_on_disk();
   switch (pick(4)) {
     case 0:
       (void)open(level, StartLatest{}, Offset(end));
@@ -46,6 +46,13 @@ void Simulation::start_reader() {
   }
 }
 
+// What could not be deleted is still served.
+Offset Simulation::first_on_disk() {
+  Offset first;
+  with_whole_disk([&] { first = wal::Reader::open(files_, options_.folder).value().first_offset(); });
+  return first;
+}
+
 // `at`: where it must begin, if that is known.
 bool Simulation::open(Level level, const Start& start, std::optional<Offset> at) {
   auto reader = std::make_unique<Reader>();
@@ -56,11 +63,11 @@ bool Simulation::open(Level level, const Start& start, std::optional<Offset> at)
   auto follower = Follower::open({reader->link, reader->attachment}, level, start,
                                  [this, sight = &reader->sight](const Gap& gap) { model_->told(*sight, gap); });
   const auto* token = std::get_if<Position>(&start);
-  const auto expected = token == nullptr ? std::nullopt : model_->token_error(*token, bus_->recorder().first_offset());
+  const bool disk = fault_ && files_.failed();
+  const auto expected = token == nullptr ? std::nullopt : model_->token_error(*token, first_on_disk());
   if (!follower) {
     say("a follower cannot begin: " + follower.error().message);
     bus_->detach_subscriber(*reader->attachment);
-    const bool disk = fault_ && files_.failed();
     if (expected == ErrorCode::rolled_back) ++totals_.rolled_back;
     if (!disk && expected != follower.error().code)
       model_->fail("a follower cannot begin: " + follower.error().message);

@@ -91,7 +91,7 @@ Simulation::Simulation(std::uint64_t seed, bool print) : random_(seed), print_(p
   names_ = options_.streams + pick(2);
   core_lives_ = chance(30);
   files_.make_writes_short(chance(30));
-  model_.emplace(options_.policy);
+  model_.emplace(options_.policy, options_.log.policy);
   bus_ = std::make_unique<testing::MemoryBus>(options_, clock_, testing::MemoryBus::WithoutCore{});
   say("streams " + std::to_string(options_.streams) + ", page " + std::to_string(options_.page_size) + ", ring " +
       std::to_string(options_.ring_bytes) + ", ahead " + std::to_string(options_.grant_ahead) + ", order " +
@@ -212,6 +212,7 @@ void Simulation::start_core() {
     const auto& [run, begin] = bus_->runs()[runs_known_];
     say("run " + std::to_string(run.value()) + " begins at " + std::to_string(begin.value()));
     model_->run_began(run, begin);
+    expect_rolled_back(begin);
   }
   if (!started) {
     say("no core: " + started.error().message);
@@ -244,22 +245,27 @@ void Simulation::reopen() {
   if (run != before || reopened) {
     say("the topic is reopened in run " + std::to_string(run.value()) + ", synced up to " +
         std::to_string(log.synced_end().value()));
-    // The pages hold what is not synced, but for live_only's, and without syncing.
-    const bool held = options_.policy != ring::StallPolicy::live_only && options_.log.policy != wal::SyncPolicy::none;
+    const bool held = !may_lose(options_.policy, options_.log.policy);  // the pages hold what is not synced
     const Offset begin(bus_->marks().topic.run_begin.load());
     model_->reopened(run, begin, held);
-    for (const auto& reader : readers_) {
-      Sight& sight = reader->sight;
-      if (run != before && sight.level == Level::recorded && *sight.next > begin) sight.void_from = begin;
-    }
+    if (run != before) expect_rolled_back(begin);
   }
   if (!reopened) {
     say("the topic stays closed: " + reopened.error().message);
+    model_->reopening_failed();
     if (!(fault_ && files_.failed())) model_->fail("a topic cannot be reopened: " + reopened.error().message);
     return;
   }
   ++totals_.reopened;
   count_from_here();
+}
+
+// By the readers that have seen more than stands.
+void Simulation::expect_rolled_back(Offset begin) {
+  for (const auto& reader : readers_) {
+    Sight& sight = reader->sight;
+    if (sight.level == Level::recorded && *sight.next > begin) sight.void_from = begin;
+  }
 }
 
 void Simulation::forget_work() {

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -45,7 +46,7 @@ class Simulation {
     std::uint64_t heals = 0;  // followers that fell back to the log
     std::uint64_t resumes = 0;
     std::uint64_t rolled_back = 0;
-    std::uint64_t gaps = 0;  // events that live_only gave up
+    std::uint64_t gaps = 0;  // events that were declared lost
     std::uint64_t reopened = 0;
     std::uint64_t acknowledged = 0;
     std::uint64_t given_up = 0;  // told not_recorded, lost or retracted
@@ -118,11 +119,13 @@ class Simulation {
   void follow(Process& process);
   void kill(std::size_t process);
   [[nodiscard]] bool open(Level level, const Start& start, std::optional<Offset> at);
+  [[nodiscard]] Offset first_on_disk();
   void poll(Reader& reader, std::size_t limit);
   void drop(std::size_t reader);
   void break_disk(std::uint64_t within);
   [[nodiscard]] bool claim(Reader& reader, bool take_over);
   void begin(std::size_t consumer);
+  void expect_rolled_back(Offset begin);
   void forget_work();  // of the core, by its threads
   void count_from_here();
   void resume(std::size_t token);
@@ -164,6 +167,12 @@ class Simulation {
     std::optional<Status> status;  // once it ran
   };
   std::deque<Syncing> syncs_;  // several only where the topic was reopened meanwhile
+  // Who last began under a consumer's name, and how many were given it.
+  struct Owned {
+    const Reader* by = nullptr;
+    std::uint64_t claims = 0;
+  };
+  std::map<std::string, Owned> owned_;
   std::optional<std::vector<wal::ConsumerRecord>> store_;
   std::optional<Status> stored_;            // of store_, once it ran
   std::vector<PublishPosition> positions_;  // of all that was committed

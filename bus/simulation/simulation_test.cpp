@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t seeds_usual = 300;
 constexpr std::uint64_t seeds_soak = 5000;
 #else
-constexpr std::uint64_t seeds_usual = 1000;
+constexpr std::uint64_t seeds_usual = 5000;
 constexpr std::uint64_t seeds_soak = 100'000;
 #endif
 constexpr int failures_max = 5;

@@ -49,7 +49,7 @@ Status MemoryBus::start_core() {
   if (!checkpoints) return fail(checkpoints.error());
   if (!cores_.empty()) {
     for (const auto& pages : cores_.back()->pages) {
-      MILLRACE_TRY(salvage(pages->ring(), *writer, options_.policy, clock_.wall()));
+      MILLRACE_TRY(salvage(pages->ring(), *writer, may_lose(options_.policy, options_.log.policy), clock_.wall()));
     }
   }
   auto core = std::make_shared<Core>();
@@ -67,8 +67,7 @@ Status MemoryBus::start_core() {
       options_.type, std::move(*writer),
       TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
                             reinterpret_cast<ring::Watermarks*>(core->marks.data())},
-      TopicRecorder::Policies{options_.policy, options_.log.policy != wal::SyncPolicy::none, options_.retention_bytes,
-                              options_.retention_age});
+      TopicRecorder::Policies{options_.policy, options_.log.policy, options_.retention_bytes, options_.retention_age});
   core->consumers.emplace(checkpoints->records(), *reinterpret_cast<ring::Watermarks*>(core->marks.data()));
   core->checkpoints.emplace(std::move(*checkpoints));
   cores_.push_back(core);
@@ -201,7 +200,7 @@ void MemoryBus::detach_subscriber(const SubscriberAttachment& attachment) {
 }
 
 Result<std::uint64_t> MemoryBus::hold(SubscriberAttachment& attachment, const std::string& consumer, bool take_over,
-                                      Offset start) {
+                                      Offset start, std::uint64_t generation) {
   Consumers::Claim claim;
   claim.name = consumer;
   claim.owner = owner_of(attachment);
@@ -209,6 +208,7 @@ Result<std::uint64_t> MemoryBus::hold(SubscriberAttachment& attachment, const st
   claim.take_over = take_over;
   claim.start = start;
   claim.run = attachment.run;
+  claim.generation = generation;
   const auto claimed = core_->consumers->claim(claim, clock_.wall());
   if (!claimed) return fail(claimed.error());
   attachment.consumer = ConsumerHold{&attachment.marks->consumers[claimed->slot],

@@ -89,9 +89,9 @@ class MemoryBus {
   // The subscriber is gone, and so are its leases. One of an earlier core is fine.
   void detach_subscriber(const SubscriberAttachment& attachment);
   // Claims a durable consumer's name for the subscriber, who may begin once the change is stored: consumers().stored().
-  // A new name begins at `start`. Errors: those of Consumers::claim().
+  // A new name begins at `start`; `generation`: of one that comes back. Errors: those of Consumers::claim().
   [[nodiscard]] Result<std::uint64_t> hold(SubscriberAttachment& attachment, const std::string& consumer,
-                                           bool take_over, Offset start);
+                                           bool take_over, Offset start, std::uint64_t generation = 0);
   [[nodiscard]] Consumers& consumers() { return *core_->consumers; }
   [[nodiscard]] wal::Checkpoints& checkpoints() { return *core_->checkpoints; }  // what consumers() has to store
   [[nodiscard]] const ring::Watermarks& marks() const {
