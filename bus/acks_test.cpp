@@ -203,6 +203,9 @@ TEST_F(AcksTest, UnderLiveOnlyWhatIsGoneWhenTheTopicIsReopenedIsDeclaredAndFollo
   const auto resumed = bus.subscribe(Level::recorded, token);
   ASSERT_FALSE(resumed) << "a token past the end of its run names other events now";
   EXPECT_EQ(resumed.error().code, ErrorCode::rolled_back);
+  bus.restart_core();
+  publisher->idle();
+  EXPECT_EQ(look(*publisher, lost.value(), Ack::synced()), AckStatus::not_recorded) << "the log knows";
 }
 
 // Without syncing, pages go once they are recorded.
@@ -235,6 +238,28 @@ TEST_F(AcksTest, WithoutSyncingWhatIsGoneWhenTheTopicIsReopenedIsDeclaredAndItsP
   EXPECT_EQ(look(*publisher, lost, Ack::recorded()), AckStatus::not_recorded);
   EXPECT_EQ(look(*publisher, lost + 1, Ack::recorded()), AckStatus::acknowledged);
   EXPECT_EQ(bus.recorder().log().next_offset(), Offset(601 - lost));
+}
+
+TEST_F(AcksTest, ASyncFromBeforeAReopeningAcknowledgesNothing) {
+  MemoryBus bus(options(), clock_);
+  const auto publisher = bus.publisher("maker");
+  publish(*publisher, 10);
+  record(bus);
+  const auto before = bus.recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now);
+  ASSERT_TRUE(before);
+  disk_.fail_at(0, ErrorCode::io_failed);
+  publish(*publisher, 10);
+  record(bus);
+  ASSERT_EQ(bus.recorder().state(), TopicRecorder::State::failed);
+  ASSERT_TRUE(bus.recorder().reopen(clock_.wall()));
+  record(bus);
+  const auto after = bus.recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now);
+  ASSERT_TRUE(after);
+  bus.recorder().complete_sync(*before, before->run());
+  EXPECT_EQ(publisher->synced_sequence(), Sequence());
+  EXPECT_FALSE(bus.recorder().take_sync(clock_.monotonic(), TopicRecorder::Sync::now)) << "one is under way";
+  bus.recorder().complete_sync(*after, after->run());
+  EXPECT_EQ(publisher->synced_sequence(), Sequence(20));
 }
 
 TEST_F(AcksTest, WhatAStoppedPublisherShowedIsTakenBack) {

@@ -51,7 +51,7 @@ AckStatus Publisher::look_at_log(Sequence sequence, bool synced) const {
   if (const auto lost = declared_lost(*attachment_->marks, position_of(sequence)); lost && *lost) {
     return AckStatus::not_recorded;  // behind bytes that were no event
   }
-  return topic.failed.load(std::memory_order_acquire) != 0 ? AckStatus::failed : AckStatus::timed_out;
+  return topic.failed() ? AckStatus::failed : AckStatus::timed_out;
 }
 
 AckStatus Publisher::look_at_consumer(Sequence sequence, const std::string& name) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 namespace millrace {
 
@@ -142,6 +143,9 @@ bool Follower::fetch_live() {
 }
 
 bool Follower::fetch_replay(Offset end) {
+  // The segment that it stands in may end with what a failed write left.
+  const std::uint32_t failures = attachment_->marks->topic.failures.load(std::memory_order_acquire);
+  if (std::exchange(failures_, failures) != failures) log_.reset();
   if (!log_) {
     auto log = open_log();
     const Status found = log ? log->seek(next_) : fail(log.error());

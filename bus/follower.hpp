@@ -97,7 +97,8 @@ class Follower {
   std::optional<wal::Reader> log_;      // while replaying
   std::optional<std::uint64_t> entry_;  // while live: index of the next order entry
   Batch batch_;
-  Run run_;  // as of next_
+  Run run_;                     // as of next_
+  std::uint32_t failures_ = 0;  // of the topic, as of log_
   Offset next_;
   std::map<PublisherId, Sequence> last_;  // seen of each publisher, to tell what the log never had
   std::optional<Error> error_;

@@ -22,7 +22,9 @@ Status check(const Position& position, const wal::Reader& log, Offset end, Run r
     return fail(ErrorCode::invalid_argument, "the position is of another log (" + to_hex(position.log_id.bytes) +
                                                  "); this one is " + to_hex(log_id.bytes));
   }
-  // A later run gives out again what its predecessor lost: the offset may be there, and name another event.
+  // A later run gives out again what its predecessor lost: the offset may be there, and name another event. Where
+  // retention has deleted all that run had of its own, nothing tells any more: a position at the first offset that is
+  // left is taken, one before it is `deleted`.
   const Offset last_common = std::min(end, log.end_of_run(position.run).value_or(end));
   if (position.offset > last_common || position.run > run) {
     return fail(ErrorCode::rolled_back, "offset " + std::to_string(position.offset.value()) + " of run " +

@@ -143,14 +143,24 @@ void TopicRecorder::stop(Stream& stream, const FrameRun& run, Sequence last) {
 
 void TopicRecorder::fail_with(const Error& error) {
   if (error.code == ErrorCode::not_ready) return;  // what was not recorded waits in its page
-  failure_ = error.message;
   if (error.code == ErrorCode::no_space) {
+    failure_ = error.message;
     state_ = State::no_space;
     return;
   }
+  close(error);
+}
+
+void TopicRecorder::close(const Error& error) {
+  failure_ = error.message;
   state_ = State::failed;
-  memory_.marks->topic.failed.store(1, std::memory_order_release);
+  count_failure(true);
   announce();
+}
+
+void TopicRecorder::count_failure(bool failed) {
+  ring::TopicMarks& topic = memory_.marks->topic;
+  if (topic.failed() != failed) topic.failures.fetch_add(1, std::memory_order_release);
 }
 
 bool TopicRecorder::awaited() const {
@@ -193,17 +203,23 @@ void TopicRecorder::complete_sync(const wal::SyncTicket& ticket, const Status& s
   ++counters_.syncs;
   admissions_synced_ = admissions_syncing_;
   synced_ = syncing_;
-  ring::Watermarks& marks = *memory_.marks;
   for (std::size_t i = 0; i < streams_.size(); ++i) {
     Stream& stream = streams_[i];
     stream.synced_page = stream.syncing_page;
     memory_.pages[i]->hold_from(stream.synced_page);
+  }
+  show_synced();
+  futex_announce(memory_.marks->topic.synced_news);
+}
+
+void TopicRecorder::show_synced() {
+  ring::Watermarks& marks = *memory_.marks;
+  for (std::size_t i = 0; i < streams_.size(); ++i) {
     // Of whom the stream was granted to, who need not have published yet.
     const PublisherId publisher(marks.streams[i].publisher.load(std::memory_order_relaxed));
     marks.streams[i].synced_sequence.store(synced_[publisher].value(), std::memory_order_release);
   }
   marks.topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
-  futex_announce(marks.topic.synced_news);
 }
 
 std::optional<std::vector<TopicRecorder::Unsynced>> TopicRecorder::unsynced_batches() {
@@ -245,8 +261,9 @@ Status TopicRecorder::reopen(WallTime now) {
   }
   sync_under_way_ = false;
   admissions_ = admissions_syncing_ = admissions_synced_;  // those under way were refused when the topic failed
-  last_.clear();
+  const std::map<PublisherId, Sequence> before = std::exchange(last_, {});
   for (const wal::PublisherEntry& entry : writer_.publishers()) last_[entry.id] = entry.last_sequence;
+  synced_ = last_;  // also what the failed sync did sync
   failure_.clear();
   state_ = State::ok;
   if (!batches) {
@@ -268,16 +285,26 @@ Status TopicRecorder::reopen(WallTime now) {
     if (entry.first_sequence > last.next()) {  // a gap that was declared, but not synced
       const Sequence lost(entry.first_sequence.value() - 1);
       if (const Status gap = writer_.append_gap(entry.publisher, last.next(), lost, 0, entry.record_time); !gap) {
-        return fail_with(gap.error()), gap;
+        return close(gap.error()), gap;
       }
     }
     const auto recorded = writer_.append(entry.publisher, entry.epoch, entry.first_sequence, entry.count, batch.frames,
                                          entry.record_time);
-    if (!recorded) return fail_with(recorded.error()), fail(recorded.error());
+    if (!recorded) return close(recorded.error()), fail(recorded.error());
     MILLRACE_ASSERT(recorded->first_offset == entry.first_offset, "an event that is written again keeps its offset");
     last = entry.first_sequence + (entry.count - 1);
   }
-  memory_.marks->topic.failed.store(0, std::memory_order_release);
+  // Losses that were declared behind all of these stay declared: their publishers were told.
+  for (const auto& [publisher, told] : batches ? before : decltype(before)()) {
+    Sequence& last = last_[publisher];
+    if (last >= told) continue;
+    if (const Status gap = writer_.append_gap(publisher, last.next(), told, 0, now); !gap) {
+      return close(gap.error()), gap;
+    }
+    last = told;
+  }
+  show_synced();
+  count_failure(false);
   announce();
   return {};
 }

@@ -154,7 +154,10 @@ class TopicRecorder {
   static void go_back(Stream& stream, PageNumber page, std::uint32_t consumed);
   void begin_run();
   void announce();
+  void show_synced();
   void fail_with(const Error& error);
+  void close(const Error& error);
+  void count_failure(bool failed);
 
   std::string topic_;
   wal::Writer writer_;

@@ -23,7 +23,10 @@ struct alignas(limits::cache_line) TopicMarks {
   FutexWord recorded_news;
   FutexWord synced_news;
   FutexWord consumed_news;
-  FutexWord failed;  // 1 once a write or sync failed: nothing more is recorded until the topic is reopened
+  // Counted up when a write or sync failed, and when the topic is reopened: odd while nothing is recorded.
+  FutexWord failures;
+
+  [[nodiscard]] bool failed() const { return failures.load(std::memory_order_acquire) % 2 != 0; }
 };
 static_assert(sizeof(TopicMarks) == limits::cache_line);
 

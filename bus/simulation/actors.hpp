@@ -37,7 +37,7 @@ struct Simulation::Reader {
   std::string consumer{};                              // the name of a durable one
   std::shared_ptr<SubscriberAttachment> claim{};       // of the newest core, until that has stored it
   std::uint64_t change = 0;                            // that must be stored
-  std::uint64_t claims = 0;                            // how many were given the name with its claim
+  std::uint64_t claims = 0;                            // how many had been given the name with its claim
   bool claim_fenced = false;
   bool fenced = false;  // the attachment
 };

@@ -33,8 +33,8 @@ bool Simulation::claim(Reader& reader, bool take_over) {
       bus_->hold(*attachment, reader.consumer, take_over, start, back ? reader.attachment->consumer->generation : 0);
   // A claim that was not stored may be forgotten with its core.
   Owned& owned = owned_[reader.consumer];
-  const bool must = back ? owned.by == &reader && owned.claims == reader.claims : holder == readers_.end() || take_over;
-  const bool may = back ? owned.by == &reader && holder == readers_.end() : must;
+  const bool must = back ? owned.claims == reader.claims : holder == readers_.end() || take_over;
+  const bool may = back ? owned.begun <= reader.claims && holder == readers_.end() : must;
   if (change ? !may : must) {
     model_->fail("consumer " + reader.consumer + " is " + (change ? "given to two" : change.error().message));
   }
@@ -88,7 +88,7 @@ void Simulation::begin(std::size_t i) {
     }
     return drop(i);
   }
-  if (!reader.fenced) owned_[reader.consumer].by = &reader;
+  if (!reader.fenced) owned_[reader.consumer].begun = reader.claims;
   say("consumer " + reader.consumer + " begins at " + std::to_string(checkpoint.value()));
   reader.sight.next = follower->position().offset;
   if (reader.sight.next != checkpoint) model_->fail("consumer " + reader.consumer + " begins beside its checkpoint");
@@ -107,8 +107,9 @@ void Simulation::acknowledge() {
     const Status acked = reader.subscriber->ack(end);
     if (acked) {
       if (beyond) model_->fail("consumer " + reader.consumer + " acknowledges what it has not read");
-      // One of an earlier core does not know yet, and nobody takes what it acknowledges.
-      if (reader.fenced && reader.core == core_) model_->fail("a fenced consumer " + reader.consumer + " acknowledges");
+      // One that still has an earlier core's page does not know yet, and nobody takes what it acknowledges.
+      const bool knows = reader.core == core_ && reader.link->state() == SubscriberLink::State::attached;
+      if (reader.fenced && knows) model_->fail("a fenced consumer " + reader.consumer + " acknowledges");
       model_->consumer_acked(reader.consumer, end);
       continue;
     }

@@ -367,7 +367,7 @@ void Simulation::check() {
   if (poisoned && recorder.state() != TopicRecorder::State::failed) {
     model_->fail("the log is closed for good and its topic is not");
   }
-  if ((marks.failed.load() != 0) != (recorder.state() == TopicRecorder::State::failed)) {
+  if (marks.failed() != (recorder.state() == TopicRecorder::State::failed)) {
     model_->fail("the watermarks say wrong whether the topic failed");
   }
 }

@@ -167,10 +167,10 @@ class Simulation {
     std::optional<Status> status;  // once it ran
   };
   std::deque<Syncing> syncs_;  // several only where the topic was reopened meanwhile
-  // Who last began under a consumer's name, and how many were given it.
+  // How many were given a consumer's name, and which of them was the last to begin under it.
   struct Owned {
-    const Reader* by = nullptr;
     std::uint64_t claims = 0;
+    std::uint64_t begun = 0;
   };
   std::map<std::string, Owned> owned_;
   std::optional<std::vector<wal::ConsumerRecord>> store_;

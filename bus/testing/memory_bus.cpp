@@ -180,7 +180,7 @@ std::shared_ptr<SubscriberAttachment> MemoryBus::attach_subscriber() {
                            reinterpret_cast<ring::SubscriberPage*>(core_->subscriber_pages.back().data()),
                            options_.folder,
                            core_->recorder->log().log_id(),
-                           core_->recorder->log().run(),
+                           Run(marks().topic.run.load()),
                            std::nullopt,
                            options_.files});
 }
