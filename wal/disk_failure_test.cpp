@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <random>
-#include <thread>
 
 #include "wal/checkpoints.hpp"
 #include "wal/fault_file_system.hpp"
@@ -90,32 +89,6 @@ TEST(DiskFailure, ADiskThatBecomesReadOnlyIsAFailureUntilItIsReopened) {
   ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew));
   ASSERT_TRUE(add(*writer, 3));
   EXPECT_TRUE(read_log(files, folder).is(0, 8));
-}
-
-TEST(DiskFailure, ASyncThatDoesNotEndHoldsTheWatermarkAndNothingElse) {
-  TemporaryFolder temporary;
-  MoodyFileSystem files(posix_file_system());
-  auto writer = begin(files, small_segments(), temporary.path());
-  auto reader = Reader::open(files, temporary.path());
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
-  ASSERT_TRUE(add(*writer, 5));
-  const SyncTicket ticket = writer->begin_sync();
-  files.make_syncs_block(true);
-  Status result;
-  std::thread disk([&] { result = ticket.run(); });
-  files.wait_for_a_blocked_sync();
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(add(*writer, 5));
-  EXPECT_TRUE(read_all(*reader).is(0, 60));
-  EXPECT_EQ(writer->synced_end(), Offset(5));
-  EXPECT_EQ(locate(files, temporary.path(), publisher, Epoch(1), Sequence(60))->kind, Located::Kind::recorded);
-  files.make_syncs_block(false);
-  disk.join();
-  ASSERT_TRUE(result);
-  writer->complete_sync(ticket, result);
-  EXPECT_EQ(writer->synced_end(), Offset(10));
-  ASSERT_TRUE(writer->sync());
-  EXPECT_EQ(writer->synced_end(), Offset(60));
 }
 
 // Segments are recycled all the time, so old batches of the same publisher stand behind every tail; then any subset of

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <thread>
-
 #include "wal/fault_file_system.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
@@ -278,24 +276,6 @@ TEST(Writer, GivesBackTheSpaceThatAClosedSegmentDidNotNeed) {
   ASSERT_EQ(::stat(segment_paths(posix_file_system(), folder).at(0).c_str(), &status), 0);
   EXPECT_LT(status.st_blocks * 512, 1 << 20);
   EXPECT_TRUE(read_log(posix_file_system(), folder).is(0, 4));
-}
-
-TEST(Writer, GoesOnWhileAnotherThreadSyncs) {
-  TemporaryFolder temporary;
-  auto writer = begin(posix_file_system(), small_segments(), temporary.path());
-  for (int i = 0; i < 50; ++i) {
-    ASSERT_TRUE(add(*writer, 5));
-    const SyncTicket ticket = writer->begin_sync();
-    Status result;
-    std::thread other([&] { result = ticket.run(); });
-    for (int more = 0; more < 10; ++more) ASSERT_TRUE(add(*writer, 3));  // rolls now and then
-    other.join();
-    ASSERT_TRUE(result);
-    writer->complete_sync(ticket, result);
-    ASSERT_GE(writer->synced_end(), ticket.end());
-    ASSERT_LT(writer->synced_end(), writer->next_offset() + 1);
-  }
-  EXPECT_TRUE(read_log(posix_file_system(), temporary.path()).is(0, writer->next_offset().value()));
 }
 
 }  // namespace
