@@ -22,7 +22,7 @@ Status check(const std::vector<ConsumerRecord>& records) {
   }
   std::set<std::string_view> names;
   for (const ConsumerRecord& record : records) {
-    if (!is_consumer_name(record.name)) {
+    if (!limits::is_name(record.name, limits::consumer_name_size_max)) {
       return fail(ErrorCode::invalid_argument, "a durable consumer cannot be named \"" + record.name +
                                                    "\"; use 1 to 48 of the characters a-z 0-9 _ . -");
     }
@@ -70,11 +70,6 @@ Result<std::optional<Table>> decode(Bytes copy, const std::string& path) {
 }
 
 }  // namespace
-
-bool is_consumer_name(std::string_view name) {
-  return !name.empty() && name.size() <= limits::consumer_name_size_max &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") == std::string_view::npos;
-}
 
 Result<Checkpoints> Checkpoints::open(FileSystem& files, const std::string& folder, LogId log_id) {
   Checkpoints checkpoints(files, folder, log_id);

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "bus/base/clock.hpp"
@@ -57,8 +56,5 @@ class Checkpoints {
   bool one_copy_bad_ = false;
   std::unique_ptr<File> file_;  // for writing, once there is one
 };
-
-// Whether a durable consumer may have this name.
-[[nodiscard]] bool is_consumer_name(std::string_view name);
 
 }  // namespace millrace::wal
