@@ -24,8 +24,7 @@ TEST(DiskFailure, AFullDiskAtAStartLosesNothingAndTheNextStartGoesOn) {
     FaultFileSystem files;
     {
       auto writer = begin(files);
-      ASSERT_TRUE(add(*writer, 5));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 5));
     }
     files.fail_at(n, ErrorCode::no_space);
     {
@@ -52,8 +51,7 @@ TEST(DiskFailure, AReadOnlyDiskIsReadAndNotWritten) {
   const std::string folder = temporary.path();
   {
     auto writer = begin(files, small_segments(), folder);
-    ASSERT_TRUE(add(*writer, 5));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 5));
     ASSERT_TRUE(Checkpoints::open(files, folder, log_id)->store({{"risk", 1, writer->run(), Offset(3), {}}}));
   }
   files.make_read_only(true);
@@ -77,8 +75,7 @@ TEST(DiskFailure, ADiskThatBecomesReadOnlyIsAFailureUntilItIsReopened) {
   MoodyFileSystem files(posix_file_system());
   const std::string folder = temporary.path();
   auto writer = begin(files, small_segments(), folder);
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   files.make_read_only(true);
   EXPECT_FALSE(add(*writer, 1));
   ASSERT_TRUE(writer->failure());
@@ -130,8 +127,7 @@ TEST(DiskFailure, AFlippedBitAnywhereIsNamedOrHarmless) {
   for (int run = 0; run < 2; ++run) {
     auto writer = begin(files, small_segments(16384));
     for (int i = 0; i < 3; ++i) {
-      ASSERT_TRUE(add(*writer, 2));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 2));
     }
   }
   const std::uint64_t events = 12, last = 2;
@@ -187,8 +183,7 @@ TEST(DiskFailure, ASecondWriterOnTheFolderIsRefusedWhileTheFirstIsUnharmed) {
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, ErrorCode::in_use);
     EXPECT_NE(second.error().message.find(temporary.path()), std::string::npos);
-    ASSERT_TRUE(add(*writer, 5));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 5));
     EXPECT_EQ(segment_paths(files, temporary.path()).size(), 1u);
   }
   EXPECT_EQ(Writer::open(files, temporary.path(), small_segments(), WallTime{1})->next_offset(), Offset(10));

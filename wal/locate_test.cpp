@@ -265,8 +265,7 @@ TEST(Locate, TakesATornTailForTheEnd) {
 TEST(Locate, NeverSeesWhatLiesBehindTheEndOfAFailedSegment) {
   FaultFileSystem files;
   auto writer = begin(files);
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   ASSERT_TRUE(add(*writer, 5));
   files.fail_at(0, ErrorCode::io_failed);
   ASSERT_FALSE(writer->sync());

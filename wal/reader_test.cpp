@@ -210,8 +210,7 @@ TEST_P(ReaderTest, ReadsOnInASegmentThatIsDeletedUnderIt) {
 TEST_P(ReaderTest, SaysThatOffsetsWereGivenOutAgain) {
   {
     auto writer = begin(files_, small_segments(), folder_);
-    ASSERT_TRUE(add(*writer, 3));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 3));
     ASSERT_TRUE(add(*writer, 4));
   }
   Reader reader = open();

@@ -43,8 +43,7 @@ TEST(DiskFailure, ASyncThatDoesNotEndHoldsTheWatermarkAndNothingElse) {
   MoodyFileSystem files(posix_file_system());
   auto writer = begin(files, small_segments(), temporary.path());
   auto reader = Reader::open(files, temporary.path());
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   ASSERT_TRUE(add(*writer, 5));
   const SyncTicket ticket = writer->begin_sync();
   files.make_syncs_block(true);

@@ -70,8 +70,7 @@ TEST(Writer, WritesAgainWhatAnEarlierLifeCouldNotSync) {
     FaultFileSystem files;
     {
       auto writer = begin(files);
-      ASSERT_TRUE(add(*writer, 5));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 5));
       ASSERT_TRUE(add(*writer, 100));
       files.fail_at(0, ErrorCode::io_failed);
       EXPECT_FALSE(writer->sync());
@@ -86,6 +85,7 @@ TEST(Writer, WritesAgainWhatAnEarlierLifeCouldNotSync) {
     EXPECT_TRUE(read_log(files).is(0, 105)) << "crash " << seed;
   }
 }
+
 TEST(Writer, AnswersNoSpaceOnlyWhereTryingAgainHelps) {
   FaultFileSystem files;
   auto writer = begin(files);
@@ -95,11 +95,11 @@ TEST(Writer, AnswersNoSpaceOnlyWhereTryingAgainHelps) {
   EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::io_failed);
   EXPECT_EQ(writer->failure()->code, ErrorCode::io_failed);
 }
+
 TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   FaultFileSystem files;
   auto writer = begin(files);
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   ASSERT_TRUE(add(*writer, 5));
   const SyncTicket before = writer->begin_sync();
   files.fail_at(0, ErrorCode::io_failed);
@@ -115,8 +115,7 @@ TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   EXPECT_EQ(writer->publishers().at(0).last_sequence, Sequence(5));
   writer->complete_sync(before, {});  // of the life before: ignored
   EXPECT_EQ(writer->synced_end(), Offset(5));
-  ASSERT_TRUE(add(*writer, 7));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 7));
   EXPECT_TRUE(read_log(files).is(0, 12));
   files.crash(1);
   auto again = Writer::open(files, "t", small_segments(), WallTime{1});
