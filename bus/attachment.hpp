@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -19,6 +20,9 @@
 #include "wal/posix_file_system.hpp"
 
 namespace millrace {
+
+// Who sleeps on the core's watermarks looks so often whether the core is gone.
+inline constexpr std::chrono::nanoseconds link_interval{10'000'000};
 
 struct PublisherAttachment {
   std::vector<Mapping> memory;  // what the pointers below point into

@@ -10,10 +10,6 @@
 namespace millrace {
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr std::chrono::nanoseconds link_interval = 10ms;  // a sleeper looks so often whether its core is gone
-
 // Whether the log declared the event lost, as far as shared memory says; nullopt if it says nothing.
 std::optional<bool> declared_lost(const ring::Watermarks& marks, const PublishPosition& position) {
   const std::uint64_t count = marks.topic.losses.load(std::memory_order_acquire);

@@ -169,7 +169,6 @@ Result<wal::Reader> Follower::open_log() const {
 }
 
 bool Follower::wait(std::chrono::nanoseconds timeout) const {
-  constexpr std::chrono::nanoseconds link_interval = std::chrono::milliseconds(10);
   const ring::TopicMarks& topic = attachment_->marks->topic;
   const FutexWord& news = level_ == Level::synced ? topic.synced_news : topic.recorded_news;
   const MonotonicTime deadline = system_clock().monotonic() + timeout;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace millrace::wal {
@@ -11,6 +13,26 @@ namespace {
 
 constexpr const char* file_name = "consumers";
 constexpr const char* new_file_name = "consumers.new";
+
+// What a table may hold: what is read back is held to it too. Errors: as store().
+Status check(const std::vector<ConsumerRecord>& records) {
+  if (records.size() > limits::durable_consumers) {
+    return fail(ErrorCode::exhausted, "a topic has at most " + std::to_string(limits::durable_consumers) +
+                                          " durable consumers; delete one that is not used any more");
+  }
+  std::set<std::string_view> names;
+  for (const ConsumerRecord& record : records) {
+    if (!limits::is_name(record.name, limits::consumer_name_size_max)) {
+      return fail(ErrorCode::invalid_argument, "a durable consumer cannot be named \"" + record.name +
+                                                   "\"; use 1 to 48 of the characters a-z 0-9 _ . -");
+    }
+    if (!names.insert(record.name).second) {
+      return fail(ErrorCode::invalid_argument,
+                  "two durable consumers of a topic are named \"" + record.name + "\"; store one checkpoint of each");
+    }
+  }
+  return {};
+}
 
 struct Table {
   LogId log_id;
@@ -43,15 +65,11 @@ Result<std::optional<Table>> decode(Bytes copy, const std::string& path) {
     table.records.push_back({std::string(entry.name.data(), entry.name_size), entry.generation, Run(entry.run),
                              Offset(entry.acked), WallTime{entry.updated}});
   }
+  if (!check(table.records)) return std::nullopt;
   return table;
 }
 
 }  // namespace
-
-bool is_consumer_name(std::string_view name) {
-  return !name.empty() && name.size() <= limits::consumer_name_size_max &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") == std::string_view::npos;
-}
 
 Result<Checkpoints> Checkpoints::open(FileSystem& files, const std::string& folder, LogId log_id) {
   Checkpoints checkpoints(files, folder, log_id);
@@ -104,17 +122,9 @@ std::vector<std::byte> Checkpoints::encode(const std::vector<ConsumerRecord>& re
 }
 
 Status Checkpoints::store(const std::vector<ConsumerRecord>& records) {
-  if (records.size() > limits::durable_consumers) {
-    return fail(ErrorCode::exhausted, "a topic has at most " + std::to_string(limits::durable_consumers) +
-                                          " durable consumers; delete one that is not used any more");
-  }
-  for (const ConsumerRecord& record : records) {
-    if (!is_consumer_name(record.name)) {
-      return fail(ErrorCode::invalid_argument, "a durable consumer cannot be named \"" + record.name +
-                                                   "\"; use 1 to 48 of the characters a-z 0-9 _ . -");
-    }
-  }
-  if (number_ == 0) {
+  MILLRACE_TRY(check(records));
+  // Behind the last number there is none: a new file then begins at 1.
+  if (number_ == 0 || number_ == std::numeric_limits<std::uint64_t>::max()) {
     MILLRACE_TRY(create(records));
   } else {
     const std::size_t older = 1 - newest_;

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "bus/base/clock.hpp"
@@ -37,8 +36,8 @@ class Checkpoints {
   [[nodiscard]] bool one_copy_bad() const { return one_copy_bad_; }
 
   // Replaces the table; durable when this returns. After a failure records() is the old table, the disk holds the old
-  // one or this one, and the next store tries the same again. Errors: invalid_argument (a name), exhausted (more than
-  // limits::durable_consumers), no_space (for the first), io_failed.
+  // one or this one, and the next store tries the same again. Errors: invalid_argument (a name, or one twice),
+  // exhausted (more than limits::durable_consumers), no_space (for a new file), io_failed.
   [[nodiscard]] Status store(const std::vector<ConsumerRecord>& records);
 
  private:
@@ -57,8 +56,5 @@ class Checkpoints {
   bool one_copy_bad_ = false;
   std::unique_ptr<File> file_;  // for writing, once there is one
 };
-
-// Whether a durable consumer may have this name.
-[[nodiscard]] bool is_consumer_name(std::string_view name);
 
 }  // namespace millrace::wal

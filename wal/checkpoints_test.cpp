@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstring>
+
 #include "wal/fault_file_system.hpp"
 #include "wal/testing/events.hpp"
 
@@ -40,6 +43,21 @@ Result<Checkpoints> open(FileSystem& files) {
   return Checkpoints::open(files, "t", log_id);
 }
 
+// Changes a copy and makes its checksum right again.
+template <class Change>
+void forge(FaultFileSystem& files, std::size_t copy, const Change& change) {
+  const std::span bytes = std::span(*files.bytes_of(path)).subspan(copy * consumers_copy_bytes, consumers_copy_bytes);
+  ConsumersHeader header;
+  std::array<ConsumerEntry, limits::durable_consumers> entries;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  std::memcpy(entries.data(), bytes.data() + sizeof header, sizeof entries);
+  change(header, entries.data());
+  std::memcpy(bytes.data() + sizeof header, entries.data(), sizeof entries);
+  std::memcpy(bytes.data(), &header, sizeof header);
+  header.checksum = checksum_of(Bytes(bytes).subspan(checksummed_from));
+  std::memcpy(bytes.data(), &header, sizeof header);
+}
+
 TEST(Checkpoints, AreReadBackAndMakeNoFileBeforeTheFirstStore) {
   FaultFileSystem files;
   make_folder(files);
@@ -69,6 +87,9 @@ TEST(Checkpoints, RefuseWhatTheyCannotHold) {
   for (const std::string& name : {std::string(), std::string(49, 'a'), std::string("A"), std::string("a/b")}) {
     EXPECT_EQ(checkpoints->store(named(name)).error().code, ErrorCode::invalid_argument) << name;
   }
+  Records twice = table(2);
+  twice.back().name = twice.front().name;
+  EXPECT_EQ(checkpoints->store(twice).error().code, ErrorCode::invalid_argument);
   EXPECT_EQ(checkpoints->records(), table(1));
   const std::string longest = "0123456789_.-abcdefghijklmnopqrstuvwxyz012345678";
   ASSERT_EQ(longest.size(), limits::consumer_name_size_max);
@@ -212,6 +233,42 @@ TEST(Checkpoints, FallBackToTheOtherCopyWhereverABitIsFlipped) {
   EXPECT_FALSE(damaged->one_copy_bad());
   EXPECT_FALSE(open(files)->one_copy_bad());
   EXPECT_EQ(which(open(files)->records()), 7u);
+}
+
+// What store() would refuse is not loaded either, however right its checksum: else no later store would succeed.
+TEST(Checkpoints, FallBackToTheOtherCopyWhenATableHoldsWhatNoneMay) {
+  const auto expect_bad = [](std::size_t consumer, const std::string& name) {
+    FaultFileSystem files;
+    make_folder(files);
+    auto checkpoints = open(files);
+    for (std::uint64_t n = 1; n < 3; ++n)
+      ASSERT_TRUE(checkpoints->store(table(n, 3)));  // 2 in the first, 1 in the second
+    forge(files, 0, [&](ConsumersHeader&, ConsumerEntry* entries) {
+      entries[consumer].name_size = name.size();
+      std::copy(name.begin(), name.end(), entries[consumer].name.begin());
+    });
+    auto seen = open(files);
+    ASSERT_TRUE(seen) << name;
+    EXPECT_TRUE(seen->one_copy_bad()) << name;
+    EXPECT_EQ(seen->records(), table(1, 3)) << name;
+    EXPECT_TRUE(seen->store(table(4, 3))) << name;
+    EXPECT_EQ(open(files)->records(), table(4, 3)) << name;
+  };
+  expect_bad(0, "");
+  expect_bad(1, "a/b");
+  expect_bad(2, "consumer-0");
+}
+
+TEST(Checkpoints, GoOnBehindTheLastNumberThereIs) {
+  FaultFileSystem files;
+  make_folder(files);
+  ASSERT_TRUE(open(files)->store(table(1)));
+  forge(files, 0, [](ConsumersHeader& header, ConsumerEntry*) { header.number = ~0ull; });
+  auto checkpoints = open(files);
+  for (std::uint64_t n = 2; n < 5; ++n) {
+    ASSERT_TRUE(checkpoints->store(table(n)));
+    ASSERT_EQ(which(open(files)->records()), n);
+  }
 }
 
 TEST(Checkpoints, OfWhichBothCopiesAreBadAreCorrupt) {

@@ -16,8 +16,7 @@ TEST(Corruption, ATailTornAtAnyByteIsTheNormalEnd) {
   {
     auto writer = begin(files);
     ASSERT_TRUE(writer);
-    ASSERT_TRUE(add(*writer, 2));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 2));
     begin_of_last = 4096 + writer->unsynced_bytes() + 2 * sizeof(BatchHeader) + sizeof(PublisherRecord) + 208;
     ASSERT_TRUE(add(*writer, 2));
   }
@@ -50,8 +49,7 @@ TEST(Corruption, AFlippedBitInAnyByteIsFoundAndReported) {
     auto writer = begin(files, small_segments(16384));
     ASSERT_TRUE(writer);
     for (int i = 0; i < 4; ++i) {
-      ASSERT_TRUE(add(*writer, 2));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 2));
     }
     used = 4096 + 5 * sizeof(BatchHeader) + sizeof(PublisherRecord) + 4 * 208;
   }
@@ -94,8 +92,7 @@ TEST(Corruption, ALostHeaderOfTheNewestSegmentLosesNoEvent) {
   {
     auto writer = begin(files);
     ASSERT_TRUE(writer);
-    while (segment_paths(files).size() < 2) ASSERT_TRUE(add(*writer, 20));
-    ASSERT_TRUE(writer->sync());
+    while (segment_paths(files).size() < 2) ASSERT_TRUE(add_synced(*writer, 20));
   }
   const std::uint64_t end = read_log(files).offsets.size();
   auto& header = *files.bytes_of(segment_paths(files).at(1));
@@ -173,8 +170,7 @@ TEST(Corruption, ASegmentThatNoHeaderNamesIsKeptIfItHoldsABatch) {
   {
     auto writer = begin(files);
     ASSERT_TRUE(writer);
-    ASSERT_TRUE(add(*writer, 5));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 5));
   }
   // A copy of it under another name: the newest segment continues the first, not this.
   const auto names = list_segment_files(files, "t").value();
@@ -193,8 +189,7 @@ TEST(Corruption, AProvenBadBatchOfTheOpenSegmentIsReported) {
   FaultFileSystem files;
   auto writer = begin(files);
   ASSERT_TRUE(writer);
-  ASSERT_TRUE(add(*writer, 2));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 2));
   const std::uint64_t bad = 4096 + sizeof(BatchHeader) + sizeof(PublisherRecord) + 100;
   (*files.bytes_of(segment_paths(files).at(0)))[bad] ^= std::byte{1};
   auto follower = Reader::open(files, "t");

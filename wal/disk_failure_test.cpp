@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <random>
-#include <thread>
 
 #include "wal/checkpoints.hpp"
 #include "wal/fault_file_system.hpp"
@@ -25,8 +24,7 @@ TEST(DiskFailure, AFullDiskAtAStartLosesNothingAndTheNextStartGoesOn) {
     FaultFileSystem files;
     {
       auto writer = begin(files);
-      ASSERT_TRUE(add(*writer, 5));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 5));
     }
     files.fail_at(n, ErrorCode::no_space);
     {
@@ -53,8 +51,7 @@ TEST(DiskFailure, AReadOnlyDiskIsReadAndNotWritten) {
   const std::string folder = temporary.path();
   {
     auto writer = begin(files, small_segments(), folder);
-    ASSERT_TRUE(add(*writer, 5));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 5));
     ASSERT_TRUE(Checkpoints::open(files, folder, log_id)->store({{"risk", 1, writer->run(), Offset(3), {}}}));
   }
   files.make_read_only(true);
@@ -78,8 +75,7 @@ TEST(DiskFailure, ADiskThatBecomesReadOnlyIsAFailureUntilItIsReopened) {
   MoodyFileSystem files(posix_file_system());
   const std::string folder = temporary.path();
   auto writer = begin(files, small_segments(), folder);
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   files.make_read_only(true);
   EXPECT_FALSE(add(*writer, 1));
   ASSERT_TRUE(writer->failure());
@@ -90,32 +86,6 @@ TEST(DiskFailure, ADiskThatBecomesReadOnlyIsAFailureUntilItIsReopened) {
   ASSERT_TRUE(writer->reopen_after_failure(WallTime{1}, Rewrite::anew));
   ASSERT_TRUE(add(*writer, 3));
   EXPECT_TRUE(read_log(files, folder).is(0, 8));
-}
-
-TEST(DiskFailure, ASyncThatDoesNotEndHoldsTheWatermarkAndNothingElse) {
-  TemporaryFolder temporary;
-  MoodyFileSystem files(posix_file_system());
-  auto writer = begin(files, small_segments(), temporary.path());
-  auto reader = Reader::open(files, temporary.path());
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
-  ASSERT_TRUE(add(*writer, 5));
-  const SyncTicket ticket = writer->begin_sync();
-  files.make_syncs_block(true);
-  Status result;
-  std::thread disk([&] { result = ticket.run(); });
-  files.wait_for_a_blocked_sync();
-  for (int i = 0; i < 10; ++i) ASSERT_TRUE(add(*writer, 5));
-  EXPECT_TRUE(read_all(*reader).is(0, 60));
-  EXPECT_EQ(writer->synced_end(), Offset(5));
-  EXPECT_EQ(locate(files, temporary.path(), publisher, Epoch(1), Sequence(60))->kind, Located::Kind::recorded);
-  files.make_syncs_block(false);
-  disk.join();
-  ASSERT_TRUE(result);
-  writer->complete_sync(ticket, result);
-  EXPECT_EQ(writer->synced_end(), Offset(10));
-  ASSERT_TRUE(writer->sync());
-  EXPECT_EQ(writer->synced_end(), Offset(60));
 }
 
 // Segments are recycled all the time, so old batches of the same publisher stand behind every tail; then any subset of
@@ -157,8 +127,7 @@ TEST(DiskFailure, AFlippedBitAnywhereIsNamedOrHarmless) {
   for (int run = 0; run < 2; ++run) {
     auto writer = begin(files, small_segments(16384));
     for (int i = 0; i < 3; ++i) {
-      ASSERT_TRUE(add(*writer, 2));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 2));
     }
   }
   const std::uint64_t events = 12, last = 2;
@@ -214,8 +183,7 @@ TEST(DiskFailure, ASecondWriterOnTheFolderIsRefusedWhileTheFirstIsUnharmed) {
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, ErrorCode::in_use);
     EXPECT_NE(second.error().message.find(temporary.path()), std::string::npos);
-    ASSERT_TRUE(add(*writer, 5));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 5));
     EXPECT_EQ(segment_paths(files, temporary.path()).size(), 1u);
   }
   EXPECT_EQ(Writer::open(files, temporary.path(), small_segments(), WallTime{1})->next_offset(), Offset(10));

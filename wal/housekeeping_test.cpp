@@ -226,8 +226,7 @@ TEST(Housekeeping, ADeletionThatFailsIsTriedAgainBeforeTheNext) {
       WriterOptions options = small_segments();
       options.recycle = recycle;
       auto writer = begin(files, options);
-      while (segment_paths(files).size() < 4) ASSERT_TRUE(add(*writer, 10));
-      ASSERT_TRUE(writer->sync());
+      while (segment_paths(files).size() < 4) ASSERT_TRUE(add_synced(*writer, 10));
       const Offset end = writer->next_offset();
       const Offset first = writer->first_offset();
       auto ticket = writer->take_deletion(1, WallTime{0});

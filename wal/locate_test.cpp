@@ -4,14 +4,10 @@
 
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <random>
-#include <thread>
 
 #include "wal/fault_file_system.hpp"
-#include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -269,8 +265,7 @@ TEST(Locate, TakesATornTailForTheEnd) {
 TEST(Locate, NeverSeesWhatLiesBehindTheEndOfAFailedSegment) {
   FaultFileSystem files;
   auto writer = begin(files);
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   ASSERT_TRUE(add(*writer, 5));
   files.fail_at(0, ErrorCode::io_failed);
   ASSERT_FALSE(writer->sync());
@@ -282,54 +277,6 @@ TEST(Locate, NeverSeesWhatLiesBehindTheEndOfAFailedSegment) {
   EXPECT_EQ(locate(files, "t", publisher, Epoch(1), Sequence(6))->kind, Kind::gap);
   EXPECT_EQ(locate(files, "t", publisher, Epoch(1), Sequence(5))->offset, Offset(4));
   EXPECT_EQ(last_event(files, "t", publisher).value()->sequence, Sequence(5));
-}
-
-TEST(Locate, AnswersWhileTheLogIsWrittenRolledAndDeleted) {
-  TemporaryFolder temporary;
-  const std::string folder = temporary.path() + "/log";
-  FileSystem& files = posix_file_system();
-  auto writer = begin(files, small_segments(), folder);
-  ASSERT_TRUE(writer);
-  ASSERT_TRUE(add(*writer, 1));
-  std::atomic<std::uint64_t> recorded{1};
-  std::atomic<bool> closed{false};
-  std::string problem;
-  std::uint64_t found = 0;
-  {
-    const std::jthread seeker([&] {
-      std::mt19937_64 random(5);
-      while (!closed && problem.empty()) {
-        const std::uint64_t end = recorded;
-        const std::uint64_t sequence = end - random() % std::min<std::uint64_t>(end, 2000);
-        const auto at = locate(files, folder, publisher, Epoch(1), Sequence(sequence));
-        const auto last = last_event(files, folder, publisher);
-        if (!at) {
-          problem = at.error().message;
-        } else if (at->kind == Kind::recorded ? at->offset != Offset(sequence - 1) : at->kind != Kind::deleted) {
-          problem = "sequence " + std::to_string(sequence) + " of " + std::to_string(end) + " is kind " +
-                    std::to_string(static_cast<int>(at->kind));
-        } else if (!last) {
-          problem = last.error().message;
-        } else if (!*last || (*last)->sequence < Sequence(end)) {
-          problem = "the last event is older than " + std::to_string(end);
-        }
-        found += at && at->kind == Kind::recorded;
-      }
-    });
-    for (int i = 0; i < 5'000; ++i) {
-      ASSERT_TRUE(add(*writer, 1 + static_cast<std::uint32_t>(i % 9)));
-      recorded = writer->next_offset().value();
-      if (i % 50 == 0) {
-        ASSERT_TRUE(writer->prepare_next_segment());
-      }
-      if (i % 100 == 0) {
-        ASSERT_TRUE(writer->retain(6 * 32768));
-      }
-    }
-    closed = true;
-  }
-  EXPECT_EQ(problem, "");
-  EXPECT_GT(found, 0u);
 }
 
 }  // namespace

@@ -22,6 +22,10 @@ BatchView view_of(const Batch& batch) {
           batch.body};
 }
 
+IndexEntry entry_of(const Batch& batch) {
+  return {batch.header.first_offset, batch.header.record_time, batch.at};
+}
+
 constexpr std::uint64_t look_step = 4096;
 constexpr std::uint64_t list_every = 64;
 constexpr int attempts_max = 8;
@@ -172,11 +176,15 @@ Status Reader::jump(const Before& before) {
   if (bound_.end) {
     const auto index = read_index(*files_, folder_, segment_->name(), log_id_, *bound_.end);
     const auto past = std::partition_point(index.begin(), index.end(), before);
-    if (past != index.begin()) {
-      const IndexEntry& entry = *std::prev(past);
-      const auto batch = segment_->batch_at(entry.byte, Check::header);
+    if (past != index.begin() && std::prev(past)->byte < *bound_.end) {
+      const std::uint64_t at = std::prev(past)->byte;
+      const auto batch = segment_->batch_at(at, Check::header);
       if (!batch) return fail(batch.error());
-      if (*batch) place_ = {entry.byte, Offset(entry.first_offset), (*batch)->header.previous};
+      // The batch itself says whether it is before: so an index that is wrong misleads nobody.
+      if (*batch && before(entry_of(**batch))) {
+        const BatchHeader& header = (*batch)->header;
+        place_ = {at, Offset(header.first_offset), header.previous};
+      }
     }
   }
   // Headers tell where to stop: bodies before it are not read.

@@ -2,7 +2,10 @@
 // recycled and deleted under it; on the real disk, mapped and not.
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "wal/fault_file_system.hpp"
+#include "wal/index.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
 #include "wal/testing/temporary_folder.hpp"
@@ -112,6 +115,36 @@ TEST_P(ReaderTest, DoesWithoutAnIndexAndARestartWritesItAnew) {
   for (int i : {0, 1}) EXPECT_FALSE(read_index(files_, folder_, names[i], log_id, *chain[i].end).empty());
 }
 
+TEST_P(ReaderTest, IsNotMisledByAnIndexThatIsWrong) {
+  { (void)fill(4); }
+  const Link link = list_chain(files_, folder_).value().at(0);
+  std::vector<IndexEntry> batches;
+  {
+    auto segment = SegmentReader::open(files_, folder_, link.name, ReadMode::pread).value();
+    for (std::uint64_t at = segment.header().header_bytes; at < *link.end;) {
+      const Batch batch = *segment.batch_at(at).value();
+      batches.push_back({batch.header.first_offset, batch.header.record_time, at});
+      at = batch.end();
+    }
+  }
+  ASSERT_GT(batches.size(), 5u);
+  Reader reader = open();
+  const std::uint64_t end = reader.end_offset().value().value();
+  for (const std::uint64_t byte : {batches.back().byte, batches[2].byte, batches[2].byte + 8, *link.end,
+                                   std::numeric_limits<std::uint64_t>::max() - 10}) {
+    for (const std::uint64_t offset : {std::uint64_t{0}, batches[1].first_offset}) {
+      const std::vector<IndexEntry> wrong{{offset, 0, byte}};
+      ASSERT_TRUE(write_index(files_, folder_, link.name, log_id, *link.end, wrong));
+      for (const IndexEntry& batch : batches) {
+        ASSERT_TRUE(reader.seek(Offset(batch.first_offset)));
+        EXPECT_TRUE(read_all(reader, Offset(batch.first_offset)).is(batch.first_offset, end)) << byte << " " << offset;
+        ASSERT_TRUE(reader.seek_time(WallTime{batch.record_time}));
+        EXPECT_TRUE(read_all(reader).is(batch.first_offset, end)) << byte << " " << offset;
+      }
+    }
+  }
+}
+
 TEST_P(ReaderTest, SeesGapsAndGrantsWhereTheyHappened) {
   {
     auto writer = begin(files_, small_segments(), folder_);
@@ -177,8 +210,7 @@ TEST_P(ReaderTest, ReadsOnInASegmentThatIsDeletedUnderIt) {
 TEST_P(ReaderTest, SaysThatOffsetsWereGivenOutAgain) {
   {
     auto writer = begin(files_, small_segments(), folder_);
-    ASSERT_TRUE(add(*writer, 3));
-    ASSERT_TRUE(writer->sync());
+    ASSERT_TRUE(add_synced(*writer, 3));
     ASSERT_TRUE(add(*writer, 4));
   }
   Reader reader = open();

@@ -3,8 +3,6 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include <thread>
-
 #include "wal/fault_file_system.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
@@ -72,8 +70,7 @@ TEST(Writer, WritesAgainWhatAnEarlierLifeCouldNotSync) {
     FaultFileSystem files;
     {
       auto writer = begin(files);
-      ASSERT_TRUE(add(*writer, 5));
-      ASSERT_TRUE(writer->sync());
+      ASSERT_TRUE(add_synced(*writer, 5));
       ASSERT_TRUE(add(*writer, 100));
       files.fail_at(0, ErrorCode::io_failed);
       EXPECT_FALSE(writer->sync());
@@ -88,6 +85,7 @@ TEST(Writer, WritesAgainWhatAnEarlierLifeCouldNotSync) {
     EXPECT_TRUE(read_log(files).is(0, 105)) << "crash " << seed;
   }
 }
+
 TEST(Writer, AnswersNoSpaceOnlyWhereTryingAgainHelps) {
   FaultFileSystem files;
   auto writer = begin(files);
@@ -97,11 +95,11 @@ TEST(Writer, AnswersNoSpaceOnlyWhereTryingAgainHelps) {
   EXPECT_EQ(add(*writer, 1).error().code, ErrorCode::io_failed);
   EXPECT_EQ(writer->failure()->code, ErrorCode::io_failed);
 }
+
 TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   FaultFileSystem files;
   auto writer = begin(files);
-  ASSERT_TRUE(add(*writer, 5));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 5));
   ASSERT_TRUE(add(*writer, 5));
   const SyncTicket before = writer->begin_sync();
   files.fail_at(0, ErrorCode::io_failed);
@@ -117,8 +115,7 @@ TEST(Writer, IsClosedByAFailedSyncAndGoesOnFromItsLastSyncedOffset) {
   EXPECT_EQ(writer->publishers().at(0).last_sequence, Sequence(5));
   writer->complete_sync(before, {});  // of the life before: ignored
   EXPECT_EQ(writer->synced_end(), Offset(5));
-  ASSERT_TRUE(add(*writer, 7));
-  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(add_synced(*writer, 7));
   EXPECT_TRUE(read_log(files).is(0, 12));
   files.crash(1);
   auto again = Writer::open(files, "t", small_segments(), WallTime{1});
@@ -278,24 +275,6 @@ TEST(Writer, GivesBackTheSpaceThatAClosedSegmentDidNotNeed) {
   ASSERT_EQ(::stat(segment_paths(posix_file_system(), folder).at(0).c_str(), &status), 0);
   EXPECT_LT(status.st_blocks * 512, 1 << 20);
   EXPECT_TRUE(read_log(posix_file_system(), folder).is(0, 4));
-}
-
-TEST(Writer, GoesOnWhileAnotherThreadSyncs) {
-  TemporaryFolder temporary;
-  auto writer = begin(posix_file_system(), small_segments(), temporary.path());
-  for (int i = 0; i < 50; ++i) {
-    ASSERT_TRUE(add(*writer, 5));
-    const SyncTicket ticket = writer->begin_sync();
-    Status result;
-    std::thread other([&] { result = ticket.run(); });
-    for (int more = 0; more < 10; ++more) ASSERT_TRUE(add(*writer, 3));  // rolls now and then
-    other.join();
-    ASSERT_TRUE(result);
-    writer->complete_sync(ticket, result);
-    ASSERT_GE(writer->synced_end(), ticket.end());
-    ASSERT_LT(writer->synced_end(), writer->next_offset() + 1);
-  }
-  EXPECT_TRUE(read_log(posix_file_system(), temporary.path()).is(0, writer->next_offset().value()));
 }
 
 }  // namespace

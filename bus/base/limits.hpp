@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "bus/base/frame.hpp"
 
@@ -28,6 +29,11 @@ inline constexpr std::uint32_t order_entries = 16 * 1024;  // entries of an orde
 inline constexpr std::size_t topic_name_size_max = 48;
 inline constexpr std::size_t publisher_name_size_max = 48;
 inline constexpr std::size_t consumer_name_size_max = 48;
+
+[[nodiscard]] constexpr bool is_name(std::string_view text, std::size_t size_max) {
+  return !text.empty() && text.size() <= size_max &&
+         text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_.-") == std::string_view::npos;
+}
 
 // iceoryx 2.0.3, which holds the rings: each is a chunk, all rings of one size are a pool.
 inline constexpr std::size_t chunk_overhead = memory_page + cache_line;  // its header, and the way to the next page

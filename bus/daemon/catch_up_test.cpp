@@ -11,22 +11,17 @@
 
 #include "bus/base/idle.hpp"
 #include "bus/bus.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 namespace millrace {
 namespace {
 
+using testing::connect;
 using testing::eventually;
 using testing::TestCore;
 
 constexpr std::uint64_t total = 3'000'000;
 constexpr int followers_per_level = 3;
-
-std::unique_ptr<Bus> connect(const TestCore& core) {
-  auto bus = Bus::connect({.name = "test", .socket = core.socket()});
-  EXPECT_TRUE(bus) << bus.error().message;
-  return std::move(*bus);
-}
 
 // One that starts at `start` and checks that nothing is missing, repeated or altered.
 struct Late {

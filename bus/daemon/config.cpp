@@ -346,13 +346,6 @@ void number_event_types(Checker& checker, const toml::table& tables, std::vector
   }
 }
 
-bool is_topic_name(std::string_view name) {
-  return !name.empty() && name.size() <= limits::topic_name_size_max &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-         });
-}
-
 }  // namespace
 
 Config default_config() {
@@ -410,7 +403,7 @@ Result<Config> parse(std::string_view text, const std::string& origin, const std
   const auto read_topics = [&](const toml::table& tables) {
     for (const auto& [key, node] : tables) {
       const std::string name(key.str());
-      if (!is_topic_name(name) || !node.is_table()) {
+      if (!limits::is_name(name, limits::topic_name_size_max) || !node.is_table()) {
         checker.complain(
             key.source(), "topics." + name,
             "wants a table under a name of 1 to " + std::to_string(limits::topic_name_size_max) + " of a-z 0-9 _ - .");

@@ -22,13 +22,6 @@ constexpr std::string_view own_name = "millraced";
 constexpr std::string_view health_topic = "system.health";
 constexpr std::uint64_t health_token = 0;
 
-bool is_name(const std::string& text) {
-  return !text.empty() && text.size() <= limits::publisher_name_size_max &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
-         });
-}
-
 }  // namespace
 
 Core::Core(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, Disk& disk, control::Server server,
@@ -191,7 +184,7 @@ Status Core::may_publish(const control::Client& client, const TopicConfig& topic
   if (topic.name == health_topic) {
     return fail(ErrorCode::not_permitted, "only the core publishes on " + std::string(health_topic));
   }
-  if (!is_name(name)) {
+  if (!limits::is_name(name, limits::publisher_name_size_max)) {
     return fail(ErrorCode::invalid_argument, "a publisher's name has 1 to " +
                                                  std::to_string(limits::publisher_name_size_max) +
                                                  " of a-z 0-9 _ - . ; this is '" + name + "'");

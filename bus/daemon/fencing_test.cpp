@@ -9,14 +9,17 @@
 
 #include "bus/bus.hpp"
 #include "bus/control/socket.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 namespace millrace {
 namespace {
 
+using testing::connect;
 using testing::eventually;
+using testing::Follow;
 using testing::Process;
 using testing::TestCore;
+using testing::trade_events_status;
 
 struct Ready {
   unsigned long epoch = 0;
@@ -37,47 +40,10 @@ std::uint64_t recorded(Process& puppet) {
   return line ? std::stoull(line->substr(line->rfind(' ') + 1)) : 0;
 }
 
-// Follows the topic from its first event: every sequence once and in order, and no epoch behind a later one.
-class Follow {
- public:
-  explicit Follow(const TestCore& core) : bus_(std::move(*Bus::connect({.name = "test", .socket = core.socket()}))) {
-    auto subscriber =
-        bus_->subscribe("trade_events", {.level = Level::recorded, .start = StartEarliest{}, .on_gap = {}});
-    EXPECT_TRUE(subscriber);
-    subscriber_.emplace(std::move(*subscriber));
-  }
-
-  [[nodiscard]] bool until(std::uint64_t sequence) {
-    return eventually([&] {
-      subscriber_->poll<schemas::TradeEvent>(
-          [this](const schemas::TradeEvent& trade, const Event& event) {
-            ASSERT_EQ(event.sequence(), last_.next());
-            ASSERT_EQ(trade.buy_order_id(), event.sequence().value());
-            ASSERT_GE(event.epoch, epoch_) << "of a process that was fenced";
-            last_ = event.sequence();
-            epoch_ = event.epoch;
-          },
-          100'000);
-      return last_.value() >= sequence || ::testing::Test::HasFatalFailure();
-    });
-  }
-  [[nodiscard]] Epoch epoch() const { return epoch_; }
-  [[nodiscard]] Bus& bus() { return *bus_; }
-  [[nodiscard]] control::PublisherState state() {
-    const auto report = bus_->status();
-    if (!report) return control::PublisherState::disconnected;
-    for (const auto& topic : report->topics) {
-      if (topic->name == "trade_events" && !topic->publishers.empty()) return topic->publishers.front()->state;
-    }
-    return control::PublisherState::disconnected;
-  }
-
- private:
-  std::unique_ptr<Bus> bus_;
-  std::optional<Subscriber> subscriber_;
-  Sequence last_;
-  Epoch epoch_;
-};
+control::PublisherState state_of_publisher(Bus& bus) {
+  const auto topic = trade_events_status(bus);
+  return topic && !topic->publishers.empty() ? topic->publishers.front()->state : control::PublisherState::disconnected;
+}
 
 void expect_in_use(const TestCore& core, const Process& owner) {
   Process other = core.puppet("trade_events", "maker", 1);
@@ -95,15 +61,16 @@ TEST(Fencing, AStoppedPublisherThatIsHeldForFailedKeepsItsNameAndGoesOnWhenItWak
                core.folder().c_str(), core.folder().c_str());
   std::fclose(config);
   core.start();
-  Follow follow(core);
+  const auto bus = connect(core);
+  Follow follow(*bus);
   Process first = core.puppet("trade_events", "maker", 0);
   (void)ready(first);
   (void)recorded(first);
   first.signal(SIGSTOP);
-  ASSERT_TRUE(eventually([&] { return follow.state() == control::PublisherState::failed; }));
+  ASSERT_TRUE(eventually([&] { return state_of_publisher(*bus) == control::PublisherState::failed; }));
   expect_in_use(core, first);
   first.signal(SIGCONT);
-  ASSERT_TRUE(eventually([&] { return follow.state() == control::PublisherState::healthy; }));
+  ASSERT_TRUE(eventually([&] { return state_of_publisher(*bus) == control::PublisherState::healthy; }));
   (void)recorded(first);
   ASSERT_TRUE(follow.until(recorded(first)));
   EXPECT_EQ(follow.epoch(), Epoch(1)) << "nothing was taken from it";
@@ -111,7 +78,8 @@ TEST(Fencing, AStoppedPublisherThatIsHeldForFailedKeepsItsNameAndGoesOnWhenItWak
 
 TEST(Fencing, ANameTakenOverFromAStoppedProcessIsADeadOnesAndToWakeItHarmsNobody) {
   TestCore core;
-  Follow follow(core);
+  const auto bus = connect(core);
+  Follow follow(*bus);
   Process first = core.puppet("trade_events", "maker", 0);
   (void)ready(first);
   const std::uint64_t before = recorded(first);
@@ -131,7 +99,8 @@ TEST(Fencing, ANameTakenOverFromAStoppedProcessIsADeadOnesAndToWakeItHarmsNobody
 
 TEST(Fencing, ANameTakenOverInFullFlightAgainAndAgainHasOneWriterAtATime) {
   TestCore core;
-  Follow follow(core);
+  const auto bus = connect(core);
+  Follow follow(*bus);
   std::optional<Process> holder(core.puppet("trade_events", "maker", 0));
   (void)ready(*holder);
   for (unsigned long epoch = 2; epoch <= 10; ++epoch) {
@@ -165,7 +134,8 @@ TEST(Fencing, APublisherThatSleptThroughTheCoresDeathAndItsHeirsArrivalHarmsNobo
   EXPECT_NE(first.errors().find("in_use"), std::string::npos) << first.errors();
   std::uint64_t now = told.next;
   while (now < told.next + 50'000 && !HasFailure()) now = recorded(heir);
-  Follow follow(core);
+  const auto bus = connect(core);
+  Follow follow(*bus);
   ASSERT_TRUE(follow.until(now));
   EXPECT_EQ(follow.epoch(), Epoch(2));
 }

@@ -12,7 +12,7 @@
 
 #include "bus/base/idle.hpp"
 #include "bus/bus.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 namespace millrace {
 namespace {
@@ -21,15 +21,10 @@ using namespace std::chrono_literals;
 using schemas::HealthReason;
 using schemas::HealthState;
 using schemas::HealthSubject;
+using testing::connect;
 using testing::eventually;
 using testing::Process;
 using testing::TestCore;
-
-std::unique_ptr<Bus> connect(const TestCore& core) {
-  auto bus = Bus::connect({.name = "test", .socket = core.socket()});
-  EXPECT_TRUE(bus) << bus.error().message;
-  return std::move(*bus);
-}
 
 struct Change {
   HealthSubject subject;

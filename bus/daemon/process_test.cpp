@@ -12,45 +12,17 @@
 
 #include "bus/bus.hpp"
 #include "bus/control/socket.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 namespace millrace {
 namespace {
 
+using testing::connect;
 using testing::eventually;
+using testing::Follow;
 using testing::Process;
 using testing::TestCore;
-
-std::unique_ptr<Bus> connect(const TestCore& core) {
-  auto bus = Bus::connect({.name = "test", .socket = core.socket()});
-  EXPECT_TRUE(bus) << bus.error().message;
-  return std::move(*bus);
-}
-
-// Follows trade_events from the first and checks that each event comes once and in order.
-struct Follow {
-  Subscriber subscriber;
-  std::uint64_t count = 0;
-  Sequence last;
-
-  explicit Follow(Bus& bus, Level level = Level::recorded)
-      : subscriber(*bus.subscribe("trade_events", {.level = level, .start = StartEarliest{}, .on_gap = {}})) {}
-
-  void poll() {
-    subscriber.poll<schemas::TradeEvent>(
-        [this](const schemas::TradeEvent& trade, const Event& event) {
-          ASSERT_EQ(event.offset, Offset(count));
-          ASSERT_EQ(event.sequence(), last.next());
-          ASSERT_EQ(trade.buy_order_id(), event.sequence().value());
-          last = event.sequence();
-          ++count;
-        },
-        100'000);
-  }
-  [[nodiscard]] bool until(std::uint64_t wanted) {
-    return eventually([&] { return poll(), count >= wanted || ::testing::Test::HasFatalFailure(); });
-  }
-};
+using testing::trade_events_status;
 
 std::uint64_t number_in(const std::string& line) {
   return std::stoull(line.substr(line.rfind(' ') + 1));
@@ -81,7 +53,7 @@ TEST(Processes, APublisherKilledInFullFlightTwentyTimesComesBackAndLosesNothing)
   const auto done = last.line_with("done");
   ASSERT_TRUE(done) << last.errors();
   EXPECT_TRUE(follow.until(number_in(*done)));
-  EXPECT_EQ(follow.count, number_in(*done)) << "the sequence went on through every life";
+  EXPECT_EQ(follow.count(), number_in(*done)) << "the sequence went on through every life";
   EXPECT_EQ(core.stop(), 0);
 }
 
@@ -104,9 +76,7 @@ TEST(Processes, AfterTheCoreIsKilledEverybodyComesBackAndNothingRecordedOrCommit
       ASSERT_TRUE(next) << "the publisher did not come back: " << puppet.errors();
       now = number_in(*next);
     }
-    ASSERT_TRUE(follow.until(now)) << (follow.subscriber.follower()->error()
-                                           ? follow.subscriber.follower()->error()->message
-                                           : "");
+    ASSERT_TRUE(follow.until(now)) << (follow.follower().error() ? follow.follower().error()->message : "");
   }
   puppet.signal(SIGKILL);
   EXPECT_EQ(core.stop(), 0);
@@ -119,18 +89,15 @@ TEST(Processes, ASubscriptionOfTheNextCoreOutlivesThatOfTheDeadOne) {
   core.kill();
   ASSERT_TRUE(eventually([&] { return !bus->connected(); }));
   core.start();
-  ASSERT_TRUE(eventually([&] { return follow.poll(), follow.subscriber.follower()->freshness().connected; }));
+  ASSERT_TRUE(eventually([&] { return follow.poll(), follow.follower().freshness().connected; }));
   { const auto other = bus->subscribe("trade_events", {.level = Level::live}); }
   // What the core lists once that one is given back, which comes behind whatever the dead core's memory caused.
   std::vector<control::Level> levels;
   ASSERT_TRUE(eventually([&] {
-    const auto report = bus->status();
-    if (!report) return false;
+    const auto topic = trade_events_status(*bus);
+    if (!topic) return false;
     levels.clear();
-    for (const auto& topic : report->topics) {
-      if (topic->name != "trade_events") continue;
-      for (const auto& subscriber : topic->subscribers) levels.push_back(subscriber->level);
-    }
+    for (const auto& subscriber : topic->subscribers) levels.push_back(subscriber->level);
     return std::find(levels.begin(), levels.end(), control::Level::live) == levels.end();
   }));
   EXPECT_EQ(levels, std::vector{control::Level::recorded}) << "without it, what it reads is overwritten";
@@ -155,7 +122,7 @@ TEST(Processes, WhatADeadPublisherCommittedIsSavedThoughTheCoreDiesWithIt) {
   const auto ready = heir.line_with("ready");
   ASSERT_TRUE(ready);
   ASSERT_TRUE(follow.until(number_in(*ready)));
-  EXPECT_EQ(follow.count, number_in(*ready)) << "the heir's first event follows all that was saved";
+  EXPECT_EQ(follow.count(), number_in(*ready)) << "the heir's first event follows all that was saved";
 }
 
 TEST(Processes, ASubscriberKilledWhileItReadsStopsNobody) {
@@ -180,12 +147,8 @@ TEST(Processes, ASubscriberKilledWhileItReadsStopsNobody) {
   ASSERT_TRUE(puppet.line_with("recorded")) << "the publisher goes on";
   auto bus = connect(core);
   EXPECT_TRUE(eventually([&] {
-    const auto report = bus->status();
-    if (!report) return false;
-    for (const auto& topic : report->topics) {
-      if (topic->name == "trade_events") return topic->subscribers.empty();
-    }
-    return false;
+    const auto topic = trade_events_status(*bus);
+    return topic && topic->subscribers.empty();
   })) << "the leases of the dead are given back";
 }
 
@@ -323,12 +286,8 @@ TEST(Processes, ALogIsKeptAsLongAsItsTopicSays) {
   ASSERT_TRUE(puppet.line_with("done")) << puppet.errors();
   auto bus = connect(core);
   EXPECT_TRUE(eventually([&] {
-    const auto report = bus->status();
-    if (!report) return false;
-    for (const auto& topic : report->topics) {
-      if (topic->name == "trade_events") return topic->first_offset > 10'000;
-    }
-    return false;
+    const auto topic = trade_events_status(*bus);
+    return topic && topic->first_offset > 10'000;
   })) << "nothing is published any more: only age deletes";
 }
 
@@ -349,15 +308,10 @@ TEST(Processes, AFullDiskStopsRecordingAndNothingElse) {
   Process puppet = core.puppet("trade_events", "maker", 0);
   ASSERT_TRUE(puppet.line_with("recorded")) << puppet.errors();
   auto bus = connect(core);
-  const auto state_of = [&]() -> control::TopicState {
-    const auto report = bus->status();
-    if (!report) return control::TopicState::ok;
-    for (const auto& topic : report->topics) {
-      if (topic->name == "trade_events") return topic->state;
-    }
-    return control::TopicState::ok;
-  };
-  EXPECT_TRUE(eventually([&] { return state_of() != control::TopicState::ok; })) << "the full disk is seen";
+  EXPECT_TRUE(eventually([&] {
+    const auto topic = trade_events_status(*bus);
+    return topic && topic->state != control::TopicState::ok;
+  })) << "the full disk is seen";
   Process other = core.puppet("orders", "other", 0);  // whatever it says, the core answers
   EXPECT_TRUE(bus->status());
   puppet.signal(SIGKILL);

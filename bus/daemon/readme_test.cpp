@@ -5,8 +5,7 @@
 #include <cstdlib>
 #include <thread>
 
-#include "bus/bus.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 int publish();                                 // the README's first example
 int subscribe(const std::atomic<bool>& stop);  // its second
@@ -22,16 +21,11 @@ TEST(Readme, ItsExamplesPublishAndSubscribe) {
   ::testing::internal::CaptureStdout();
   std::atomic<bool> stop{false};
   std::thread subscriber([&] { EXPECT_EQ(subscribe(stop), 0); });
-  auto bus = Bus::connect({.name = "test", .socket = core.socket()});
-  ASSERT_TRUE(bus);
+  const auto bus = testing::connect(core);
+  ASSERT_NE(bus, nullptr);
   EXPECT_TRUE(testing::eventually([&] {
-    const auto report = (*bus)->status();
-    if (!report) return false;
-    for (const auto& topic : report->topics) {
-      if (topic->name == "trade_events")
-        return topic->recorded_end == 2 && topic->subscribers.size() == 1 && topic->subscribers[0]->lag == 0;
-    }
-    return false;
+    const auto topic = testing::trade_events_status(*bus);
+    return topic && topic->recorded_end == 2 && topic->subscribers.size() == 1 && topic->subscribers[0]->lag == 0;
   }));
   stop = true;
   subscriber.join();

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 #include "subscribers/realtime/testing/processes.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
@@ -13,6 +13,7 @@ namespace {
 
 using gateway::testing::Stream;
 using testing::eventually;
+using testing::Follow;
 using testing::TestCore;
 
 std::uint64_t events_in_log(const TestCore& core) {
@@ -36,23 +37,17 @@ TEST(Stop, LosesNothingAndEndsNobody) {
   Stream stream(port, {});
   auto publisher = bus->publisher("trade_events", "maker");
   ASSERT_TRUE(publisher);
-  auto subscriber = bus->subscribe("trade_events", {.level = Level::recorded, .start = StartEarliest{}, .on_gap = {}});
-  ASSERT_TRUE(subscriber);
-  std::uint64_t followed = 0;
-  const auto poll = [&] {
-    subscriber->poll([&](const Event& event) { EXPECT_EQ(event.sequence().value(), ++followed); });
-  };
+  Follow follow(*bus);
   std::uint64_t published = 0;
   const auto publish = [&] {
-    const Published done = publisher->publish<schemas::TradeEvent>(
-        [&](schemas::TradeEvent& trade) { trade.mutate_buy_order_id(published + 1); });
+    const Published done = testing::publish_numbered(*publisher);
     if (done) published = done.sequence.value();
     return done.status;
   };
   for (int life = 0; life < 3; ++life) {
-    while (publish() == PublishStatus::disconnected) poll();
+    while (publish() == PublishStatus::disconnected) follow.poll();
     const std::uint64_t before = published;
-    ASSERT_TRUE(eventually([&] { return publish(), poll(), published > before + 1000; }));
+    ASSERT_TRUE(eventually([&] { return publish(), follow.poll(), published > before + 1000; }));
     core.process().signal(SIGTERM);
     // It goes on publishing at full speed until it is told.
     PublishStatus status = PublishStatus::ok;
@@ -69,7 +64,8 @@ TEST(Stop, LosesNothingAndEndsNobody) {
     core.start();
     EXPECT_EQ(core.process().errors().find("saved from memory"), std::string::npos);
     ASSERT_TRUE(eventually([&] { return publish() == PublishStatus::ok; })) << "the publisher is back";
-    ASSERT_TRUE(eventually([&] { return poll(), followed == published; })) << followed << " of " << published;
+    ASSERT_TRUE(eventually([&] { return follow.poll(), follow.count() == published; }))
+        << follow.count() << " of " << published;
     ASSERT_TRUE(stream.to(published)) << "and so is the WebSocket client";
   }
   EXPECT_GE(stream.resumed(), 3u);

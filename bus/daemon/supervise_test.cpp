@@ -13,13 +13,15 @@
 #include "bus/base/fd.hpp"
 #include "bus/base/idle.hpp"
 #include "bus/bus.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 namespace millrace {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::connect;
 using testing::eventually;
+using testing::Follow;
 using testing::Process;
 using testing::TestCore;
 
@@ -27,11 +29,8 @@ Process supervise(const TestCore& core) {
   return Process({testing::program("millraced"), "--supervise", "--config", core.config_file()});
 }
 
-std::unique_ptr<Bus> connect(const TestCore& core) {
-  auto bus = Bus::connect({.name = "test", .socket = core.socket(), .timeout = 60s});
-  EXPECT_TRUE(bus) << bus.error().message;
-  return bus ? std::move(*bus) : nullptr;
-}
+// Of a client that waits until the supervised core is there.
+const BusOptions patient{.name = "test", .timeout = 60s};
 
 pid_t core_pid(Bus& bus) {
   const auto report = bus.status();
@@ -53,25 +52,13 @@ std::size_t count_of(const std::string& text, const std::string& part) {
 // Publishes numbered trades and follows them, as one process of the bus that lives on.
 class PublisherAndFollower {
  public:
-  explicit PublisherAndFollower(Bus& bus)
-      : publisher_(*bus.publisher("trade_events", "maker")),
-        subscriber_(
-            *bus.subscribe("trade_events", {.level = Level::recorded, .start = StartEarliest{}, .on_gap = {}})) {}
+  explicit PublisherAndFollower(Bus& bus) : publisher_(*bus.publisher("trade_events", "maker")), follow_(bus) {}
 
   bool publish() {
-    const std::uint64_t next = publisher_.next_sequence().value();
-    const Published published =
-        publisher_.publish<schemas::TradeEvent>([&](schemas::TradeEvent& trade) { trade.mutate_buy_order_id(next); });
-    if (published) published_ = next;
+    const Published published = testing::publish_numbered(publisher_);
+    if (published) published_ = published.sequence.value();
     status_ = published.status;
     return bool(published);
-  }
-  void poll() {
-    subscriber_.poll([this](const Event& event) {
-      EXPECT_EQ(event.sequence().value(), followed_ + 1) << "no gap and no duplicate";
-      EXPECT_EQ(event.offset, Offset(followed_));
-      followed_ = event.sequence().value();
-    });
   }
   // Publishes until the follower has seen one that was published after this call. What it meets on the way is allowed.
   bool flows() {
@@ -79,15 +66,15 @@ class PublisherAndFollower {
     return eventually([&] {
       if (publish() && fresh == 0) fresh = published_;
       EXPECT_NE(status_, PublishStatus::closed) << publisher_.error().message;
-      poll();
-      return (fresh != 0 && followed_ >= fresh) || ::testing::Test::HasFailure();
+      follow_.poll();
+      return (fresh != 0 && follow_.count() >= fresh) || ::testing::Test::HasFailure();
     });
   }
   bool drained() {
     return eventually([&] {
       publisher_.idle();
-      poll();
-      return followed_ == published_ || ::testing::Test::HasFailure();
+      follow_.poll();
+      return follow_.count() == published_ || ::testing::Test::HasFailure();
     });
   }
   [[nodiscard]] std::uint64_t published() const { return published_; }
@@ -95,16 +82,15 @@ class PublisherAndFollower {
 
  private:
   Publisher publisher_;
-  Subscriber subscriber_;
+  Follow follow_;
   PublishStatus status_ = PublishStatus::ok;
   std::uint64_t published_ = 0;
-  std::uint64_t followed_ = 0;
 };
 
 TEST(Supervise, AKilledCoreComesBackWithAllThatWasCommittedAndEverybodyGoesOn) {
   TestCore core("", false);
   Process supervisor = supervise(core);
-  auto bus = connect(core);
+  auto bus = connect(core, patient);
   ASSERT_NE(bus, nullptr) << supervisor.errors();
   PublisherAndFollower both(*bus);
   ASSERT_TRUE(both.flows());
@@ -143,7 +129,7 @@ TEST(Supervise, AKilledCoreComesBackWithAllThatWasCommittedAndEverybodyGoesOn) {
 TEST(Supervise, AGoodEndOfTheCoreIsTheSupervisorsToo) {
   TestCore core("", false);
   Process supervisor = supervise(core);
-  auto bus = connect(core);
+  auto bus = connect(core, patient);
   ASSERT_NE(bus, nullptr) << supervisor.errors();
   ::kill(core_pid(*bus), SIGTERM);
   EXPECT_EQ(supervisor.wait(), 0) << supervisor.errors();
@@ -152,7 +138,7 @@ TEST(Supervise, AGoodEndOfTheCoreIsTheSupervisorsToo) {
 TEST(Supervise, IfItIsKilledItselfTheCoreEndsInGoodOrder) {
   TestCore core("", false);
   Process supervisor = supervise(core);
-  auto bus = connect(core);
+  auto bus = connect(core, patient);
   ASSERT_NE(bus, nullptr) << supervisor.errors();
   const pid_t pid = core_pid(*bus);
   ASSERT_GT(pid, 0);
@@ -178,7 +164,7 @@ TEST(Supervise, WhatCannotStartYetIsTriedAgainUntilItCan) {
       << supervisor.errors();
   EXPECT_NE(supervisor.errors().find("started again in 200 ms"), std::string::npos) << supervisor.errors();
   EXPECT_EQ(first.stop(), 0);
-  EXPECT_NE(connect(second), nullptr) << supervisor.errors();
+  EXPECT_NE(connect(second, patient), nullptr) << supervisor.errors();
   supervisor.signal(SIGINT);
   EXPECT_EQ(supervisor.wait(), 0) << supervisor.errors();
 }
@@ -215,7 +201,7 @@ TEST(Systemd, HearsThatTheCoreIsReadyThatItsLoopLivesAndThatItEnds) {
     });
   };
   EXPECT_TRUE(hears("READY=1")) << process.errors();
-  EXPECT_NE(connect(core), nullptr) << "it is";
+  EXPECT_NE(connect(core, patient), nullptr) << "it is";
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(hears("WATCHDOG=1"));
   process.signal(SIGTERM);
   EXPECT_TRUE(hears("STOPPING=1"));

@@ -11,11 +11,12 @@
 #include <vector>
 
 #include "bus/bus.hpp"
-#include "bus/daemon/test/processes.hpp"
+#include "bus/daemon/test/clients.hpp"
 
 namespace millrace {
 namespace {
 
+using testing::connect;
 using ::testing::ElementsAre;
 using testing::eventually;
 using ::testing::HasSubstr;
@@ -71,17 +72,12 @@ key_field = "instrument"
     ran.errors = process.errors();
     return ran;
   }
-  std::unique_ptr<Bus> connect() {
-    auto bus = Bus::connect({.name = "test", .socket = core_.socket()});
-    EXPECT_TRUE(bus) << bus.error().message;
-    return std::move(*bus);
-  }
 
   TestCore core_;
 };
 
 TEST_P(UserSchema, RawEventsAreVerifiedPublishedAndFollowed) {
-  const auto bus = connect();
+  const auto bus = connect(core_);
   const auto topic = bus->topic(GetParam());
   ASSERT_TRUE(topic) << topic.error().message;
   EXPECT_EQ(topic->type->root(), "desk.Fill");

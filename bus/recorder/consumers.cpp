@@ -38,7 +38,7 @@ void Consumers::show(std::size_t slot) {
 }
 
 Result<Consumers::Claimed> Consumers::claim(const Claim& claim, WallTime now) {
-  if (!wal::is_consumer_name(claim.name)) {
+  if (!limits::is_name(claim.name, limits::consumer_name_size_max)) {
     return fail(ErrorCode::invalid_argument, "a consumer's name has 1 to " +
                                                  std::to_string(limits::consumer_name_size_max) +
                                                  " of a-z 0-9 _ - . ; this is '" + claim.name + "'");

@@ -40,6 +40,11 @@ inline Status add(Writer& writer, std::uint32_t count, WallTime now = {1}) {
   if (!done) return fail(done.error());
   return {};
 }
+// The same, and it is on the disk.
+inline Status add_synced(Writer& writer, std::uint32_t count) {
+  MILLRACE_TRY(add(writer, count));
+  return writer.sync();
+}
 // A log "t" that holds the publisher's grant.
 inline Result<Writer> begin(FileSystem& files, const WriterOptions& options = small_segments(),
                             const std::string& folder = "t") {
