@@ -43,12 +43,11 @@ Result<Mapping> map_all(const UniqueFd& fd, std::uint64_t offset, std::size_t si
 
 }  // namespace
 
-Conductor::Conductor(BusOptions options)
-    : options_(std::move(options)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+Conductor::Conductor(BusOptions options) : options_(std::move(options)) {}
 
 Conductor::~Conductor() {
   stopping_ = true;
-  (void)::eventfd_write(wake_.get(), 1);
+  (void)::eventfd_write(given_back_->wake.get(), 1);
   if (thread_.joinable()) thread_.join();
   // Names and leases are free when this returns, not once the process ends: a closed socket alone frees nothing.
   if (connected()) {
@@ -75,16 +74,30 @@ std::vector<TopicDescription> Conductor::topics() const {
   return topics_;
 }
 
+// What was asked for comes too late: a subscription that nobody has would keep its consumer's name from everybody.
+void Conductor::give_back(const Result<Answer>& answer) {
+  const auto* attached = answer ? body_of<control::SubscriberAttachedT>(answer->message) : nullptr;
+  if (attached == nullptr) return;
+  const std::lock_guard lock(given_back_->mutex);
+  given_back_->subscriptions.push_back({answer->core, attached->subscription_id});
+}
+
 Result<Conductor::Answer> Conductor::ask(control::MessageT message) {
-  auto promise = std::make_shared<std::promise<Result<Answer>>>();
-  auto future = promise->get_future();
+  struct Asked {
+    std::promise<Result<Answer>> promise;
+    std::atomic<bool> settled{false};  // answered, or nobody waits any more: whichever was first
+  };
+  const auto asked = std::make_shared<Asked>();
+  auto future = asked->promise.get_future();
   {
     const std::lock_guard lock(mutex_);
-    requests_.push_back(
-        {std::move(message), [promise](Result<Answer> answer) { promise->set_value(std::move(answer)); }});
+    requests_.push_back({std::move(message), [this, asked](Result<Answer> answer) {
+                           if (asked->settled.exchange(true)) return give_back(answer);
+                           asked->promise.set_value(std::move(answer));
+                         }});
   }
-  (void)::eventfd_write(wake_.get(), 1);
-  if (future.wait_for(options_.timeout) != std::future_status::ready) {
+  (void)::eventfd_write(given_back_->wake.get(), 1);
+  if (future.wait_for(options_.timeout) != std::future_status::ready && !asked->settled.exchange(true)) {
     return fail(ErrorCode::timed_out, "the core did not answer in time");
   }
   auto answer = future.get();
@@ -147,11 +160,11 @@ void Conductor::run() {
 }
 
 void Conductor::wait(int socket, std::chrono::milliseconds time) {
-  std::array<pollfd, 2> fds{pollfd{wake_.get(), POLLIN, 0}, pollfd{socket, POLLIN, 0}};
+  std::array<pollfd, 2> fds{pollfd{given_back_->wake.get(), POLLIN, 0}, pollfd{socket, POLLIN, 0}};
   if (connection_ && connection_->has_queued()) fds[1].events |= POLLOUT;
   (void)::poll(fds.data(), socket < 0 ? 1 : 2, static_cast<int>(time.count()));
   eventfd_t ignored;
-  (void)::eventfd_read(wake_.get(), &ignored);
+  (void)::eventfd_read(given_back_->wake.get(), &ignored);
 }
 
 void Conductor::connect() {
@@ -195,8 +208,8 @@ void Conductor::serve() {
       const std::lock_guard lock(mutex_);
       requests.swap(requests_);
     }
+    detach_forgotten();  // first: who asks for a name that he has just let go of gets it
     for (Request& request : requests) send(std::move(request.message), std::move(request.on_answer));
-    detach_forgotten();
   }
   while (connection_) {
     auto received = connection_->receive();
@@ -424,8 +437,12 @@ Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const A
   return std::shared_ptr<SubscriberAttachment>(attachment.release(),
                                                [given_back = given_back_, given](SubscriberAttachment* gone) {
                                                  delete gone;
-                                                 const std::lock_guard lock(given_back->mutex);
-                                                 given_back->subscriptions.push_back(given);
+                                                 {
+                                                   const std::lock_guard lock(given_back->mutex);
+                                                   given_back->subscriptions.push_back(given);
+                                                 }
+                                                 // Others wait for the name of a durable consumer.
+                                                 (void)::eventfd_write(given_back->wake.get(), 1);
                                                });
 }
 

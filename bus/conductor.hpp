@@ -2,6 +2,8 @@
 // next one and attaches every publisher and subscriber again. Its thread sleeps in poll() and costs nothing meanwhile.
 #pragma once
 
+#include <sys/eventfd.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -74,6 +76,7 @@ class Conductor {
 
   // From any thread: asks the core and waits for its answer.
   [[nodiscard]] Result<Answer> ask(control::MessageT message);
+  void give_back(const Result<Answer>& answer);
 
   // The conductor's thread.
   void run();
@@ -93,7 +96,6 @@ class Conductor {
   BusOptions options_;
   Incarnation incarnation_{random_uuid_bytes()};
   schemas::Registry registry_ = schemas::Registry::built_in();
-  UniqueFd wake_;  // eventfd
   std::atomic<bool> stopping_{false};
   std::atomic<bool> connected_{false};
 
@@ -111,6 +113,7 @@ class Conductor {
       Incarnation core;  // whose number it is: the next core's are others
       std::uint64_t id;
     };
+    UniqueFd wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};  // the conductor's thread
     std::mutex mutex;
     std::vector<Subscription> subscriptions;
   };
