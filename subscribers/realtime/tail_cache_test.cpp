@@ -56,7 +56,7 @@ TEST_F(TailCacheTest, JsonCountsAgainstTheLimit) {
   Body body;
   body.next = first;
   while (body.next < cache.next()) {
-    gather(cache.block_of(body.next), {}, type_, SIZE_MAX, body, counters);
+    gather(cache.block_of(body.next), {}, type_, {}, body, counters);
   }
   cache.trim();
   EXPECT_LE(cache.bytes(), 200'000u);
