@@ -265,9 +265,9 @@ Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const Repla
                                      LogReplay::Log{topic.description.log_folder, topic.log_end, level, run.value()});
 }
 
-Result<std::unique_ptr<HeldName>> BusSource::hold(std::size_t index, const HoldRequest& request) {
+Result<std::unique_ptr<HeldName>> BusSource::hold(std::size_t topic, const HoldRequest& request) {
   const Start start = request.start ? start_of(*request.start) : Start(StartLatest{});
-  auto held = bus_.hold(topics_[index].description.name,
+  auto held = bus_.hold(topics_[topic].description.name,
                         {.consumer = request.consumer, .start = start, .take_over = request.take_over});
   if (!held) return fail(held.error());
   return std::make_unique<BusName>(std::move(*held));
