@@ -87,6 +87,18 @@ Result<Subscriber> Bus::subscribe(const std::string& topic, SubscribeOptions opt
   return Subscriber(std::move(*follower), *description->type);
 }
 
+Result<HeldConsumer> Bus::hold(const std::string& topic, const HoldOptions& options) {
+  const auto description = this->topic(topic);
+  if (!description) return fail(description.error());
+  if (options.consumer.empty()) return fail(ErrorCode::invalid_argument, "a durable consumer has a name");
+  const auto start = find_offset(*description, options.start);
+  if (!start) return fail(start.error());
+  auto attached = conductor_->attach_subscriber(topic, {Level::synced, options.consumer, options.take_over, *start});
+  if (!attached) return fail(attached.error());
+  if (!attached->first->consumer) return fail(ErrorCode::internal, "the core attached a consumer without its name");
+  return HeldConsumer(std::move(*attached));
+}
+
 Result<control::StatusReportT> Bus::status() {
   return conductor_->status();
 }

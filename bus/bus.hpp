@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "bus/control/codec.hpp"
+#include "bus/held_consumer.hpp"
 #include "bus/publisher.hpp"
 #include "bus/subscriber.hpp"
 
@@ -66,6 +67,14 @@ class Bus {
   // Errors: not_found, exhausted, timed_out, in_use (a living process has the consumer's name), and those of
   // Follower::open.
   [[nodiscard]] Result<Subscriber> subscribe(const std::string& topic, SubscribeOptions options);
+  // A durable consumer's name alone, for who has the events from elsewhere. `start`: where a new one begins. Errors:
+  // as subscribe(), but for a checkpoint that is deleted.
+  struct HoldOptions {
+    std::string consumer;
+    Start start = StartLatest{};
+    bool take_over = false;
+  };
+  [[nodiscard]] Result<HeldConsumer> hold(const std::string& topic, const HoldOptions& options);
   [[nodiscard]] Result<control::StatusReportT> status();
   // What became of an event of any publisher. Errors: see Publisher::outcome.
   [[nodiscard]] Result<Outcome> outcome(const std::string& topic, const PublishPosition& position);

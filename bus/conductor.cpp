@@ -44,12 +44,11 @@ Result<Mapping> map_all(const UniqueFd& fd, std::uint64_t offset, std::size_t si
 
 }  // namespace
 
-Conductor::Conductor(BusOptions options)
-    : options_(std::move(options)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+Conductor::Conductor(BusOptions options) : options_(std::move(options)) {}
 
 Conductor::~Conductor() {
   stopping_ = true;
-  (void)::eventfd_write(wake_.get(), 1);
+  (void)::eventfd_write(given_back_->wake.get(), 1);
   if (thread_.joinable()) thread_.join();
   // Names and leases are free when this returns, not once the process ends: a closed socket alone frees nothing.
   if (connected()) {
@@ -76,16 +75,24 @@ std::vector<TopicDescription> Conductor::topics() const {
   return topics_;
 }
 
-Result<Conductor::Answer> Conductor::ask(control::MessageT message) {
-  auto promise = std::make_shared<std::promise<Result<Answer>>>();
-  auto future = promise->get_future();
+Result<Conductor::Answer> Conductor::ask(control::MessageT message, const Take& take) {
+  struct Asked {
+    std::promise<Result<Answer>> promise;
+    std::atomic<bool> settled{false};  // answered, or nobody waits any more: whichever was first
+  };
+  const auto asked = std::make_shared<Asked>();
+  auto future = asked->promise.get_future();
   {
     const std::lock_guard lock(mutex_);
-    requests_.push_back(
-        {std::move(message), [promise](Result<Answer> answer) { promise->set_value(std::move(answer)); }});
+    requests_.push_back({message, [this, asked, take, message](Result<Answer> answer) {
+                           if (asked->settled.exchange(true)) return give_back(message, answer);
+                           const bool good = answer && body_of<control::ErrorAnswerT>(answer->message) == nullptr;
+                           if (good && take) take(*answer);
+                           asked->promise.set_value(std::move(answer));
+                         }});
   }
-  (void)::eventfd_write(wake_.get(), 1);
-  if (future.wait_for(options_.timeout) != std::future_status::ready) {
+  (void)::eventfd_write(given_back_->wake.get(), 1);
+  if (future.wait_for(options_.timeout) != std::future_status::ready && !asked->settled.exchange(true)) {
     return fail(ErrorCode::timed_out, "the core did not answer in time");
   }
   auto answer = future.get();
@@ -94,34 +101,50 @@ Result<Conductor::Answer> Conductor::ask(control::MessageT message) {
   return answer;
 }
 
+// What was asked for comes too late: what nobody has would keep its name from everybody.
+void Conductor::give_back(const control::MessageT& asked, const Result<Answer>& answer) {
+  if (!answer) return;
+  if (const auto* subscriber = body_of<control::SubscriberAttachedT>(answer->message)) {
+    const std::lock_guard lock(given_back_->mutex);
+    given_back_->subscriptions.push_back({answer->core, subscriber->subscription_id});
+  } else if (body_of<control::PublisherAttachedT>(answer->message) != nullptr) {
+    const auto& request = *body_of<control::AttachPublisherT>(asked);
+    const std::lock_guard lock(mutex_);
+    publishers_.push_back({request.topic, request.publisher_name, {}});  // as one that was dropped
+  }
+}
+
 Result<Attached<PublisherAttachment>> Conductor::attach_publisher(const std::string& topic, const std::string& name,
                                                                   bool take_over) {
   control::AttachPublisherT request;
   request.topic = topic;
   request.publisher_name = name;
   request.take_over = take_over;
-  auto answer = ask(control::make_message(std::move(request)));
+  auto link = std::make_shared<PublisherLink>();
+  auto answer = ask(control::make_message(std::move(request)), [this, topic, name, link](const Answer&) {
+    const std::lock_guard lock(mutex_);
+    publishers_.push_back({topic, name, link});
+  });
   if (!answer) return fail(answer.error());
   auto attachment = publisher_from(*answer);
   if (!attachment) return fail(attachment.error());
-  auto link = std::make_shared<PublisherLink>();
-  const std::lock_guard lock(mutex_);
-  publishers_.push_back({topic, name, link});
   return Attached<PublisherAttachment>{std::move(link), std::move(*attachment)};
 }
 
 Result<Attached<SubscriberAttachment>> Conductor::attach_subscriber(const std::string& topic,
                                                                     const SubscriberRequest& request) {
-  auto answer = ask(attach_message(topic, request));
+  auto link = std::make_shared<SubscriberLink>();
+  auto answer = ask(attach_message(topic, request), [this, topic, request, link](const Answer& given) {
+    const auto* attached = body_of<control::SubscriberAttachedT>(given.message);
+    const std::lock_guard lock(mutex_);
+    subscribers_.push_back({topic, request, link});
+    SubscriberRequest& again = subscribers_.back().request;
+    again.take_over = false;  // once: whoever takes the name over from us later keeps it
+    if (attached != nullptr && attached->consumer) again.generation = attached->consumer->generation;
+  });
   if (!answer) return fail(answer.error());
   auto attachment = subscriber_from(*answer);
   if (!attachment) return fail(attachment.error());
-  auto link = std::make_shared<SubscriberLink>();
-  const std::lock_guard lock(mutex_);
-  subscribers_.push_back({topic, request, link});
-  SubscriberRequest& again = subscribers_.back().request;
-  again.take_over = false;  // once: whoever takes the name over from us later keeps it
-  if ((*attachment)->consumer) again.generation = (*attachment)->consumer->generation;
   return Attached<SubscriberAttachment>{std::move(link), std::move(*attachment)};
 }
 
@@ -150,11 +173,11 @@ void Conductor::run() {
 }
 
 void Conductor::wait(int socket, std::chrono::milliseconds time) {
-  std::array<pollfd, 2> fds{pollfd{wake_.get(), POLLIN, 0}, pollfd{socket, POLLIN, 0}};
+  std::array<pollfd, 2> fds{pollfd{given_back_->wake.get(), POLLIN, 0}, pollfd{socket, POLLIN, 0}};
   if (connection_ && connection_->has_queued()) fds[1].events |= POLLOUT;
   (void)::poll(fds.data(), socket < 0 ? 1 : 2, static_cast<int>(time.count()));
   eventfd_t ignored;
-  (void)::eventfd_read(wake_.get(), &ignored);
+  (void)::eventfd_read(given_back_->wake.get(), &ignored);
 }
 
 void Conductor::connect() {
@@ -198,8 +221,8 @@ void Conductor::serve() {
       const std::lock_guard lock(mutex_);
       requests.swap(requests_);
     }
+    detach_forgotten();  // first: who asks for a name that he has just let go of gets it
     for (Request& request : requests) send(std::move(request.message), std::move(request.on_answer));
-    detach_forgotten();
   }
   while (connection_) {
     auto received = connection_->receive();
@@ -427,8 +450,12 @@ Result<std::shared_ptr<SubscriberAttachment>> Conductor::subscriber_from(const A
   return std::shared_ptr<SubscriberAttachment>(attachment.release(),
                                                [given_back = given_back_, given](SubscriberAttachment* gone) {
                                                  delete gone;
-                                                 const std::lock_guard lock(given_back->mutex);
-                                                 given_back->subscriptions.push_back(given);
+                                                 {
+                                                   const std::lock_guard lock(given_back->mutex);
+                                                   given_back->subscriptions.push_back(given);
+                                                 }
+                                                 // Others wait for the name of a durable consumer.
+                                                 (void)::eventfd_write(given_back->wake.get(), 1);
                                                });
 }
 

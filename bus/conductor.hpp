@@ -2,6 +2,8 @@
 // next one and attaches every publisher and subscriber again. Its thread sleeps in poll() and costs nothing meanwhile.
 #pragma once
 
+#include <sys/eventfd.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -73,8 +75,10 @@ class Conductor {
     std::weak_ptr<SubscriberLink> link;
   };
 
-  // From any thread: asks the core and waits for its answer.
-  [[nodiscard]] Result<Answer> ask(control::MessageT message);
+  // From any thread: asks the core and waits for its answer. `take` is called with an answer that is no error, on the
+  // conductor's thread: what it enters is known when the core goes. One that comes after the time-out is given back.
+  using Take = std::function<void(const Answer&)>;
+  [[nodiscard]] Result<Answer> ask(control::MessageT message, const Take& take = nullptr);
 
   // The conductor's thread.
   void run();
@@ -87,6 +91,7 @@ class Conductor {
   void on_welcome(const control::WelcomeT& welcome);
   void attach_again();
   void detach_forgotten();
+  void give_back(const control::MessageT& asked, const Result<Answer>& answer);
 
   [[nodiscard]] Result<std::shared_ptr<PublisherAttachment>> publisher_from(Answer& answer) const;
   [[nodiscard]] Result<std::shared_ptr<SubscriberAttachment>> subscriber_from(const Answer& answer) const;
@@ -94,7 +99,6 @@ class Conductor {
   BusOptions options_;
   Incarnation incarnation_{random_uuid_bytes()};
   schemas::Registry registry_ = schemas::Registry::built_in();
-  UniqueFd wake_;  // eventfd
   std::atomic<bool> stopping_{false};
   std::atomic<bool> connected_{false};
 
@@ -112,6 +116,7 @@ class Conductor {
       Incarnation core;  // whose number it is: the next core's are others
       std::uint64_t id;
     };
+    UniqueFd wake{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};  // the conductor's thread
     std::mutex mutex;
     std::vector<Subscription> subscriptions;
   };

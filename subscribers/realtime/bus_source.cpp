@@ -1,5 +1,6 @@
 #include "subscribers/realtime/bus_source.hpp"
 
+#include <algorithm>
 #include <string>
 
 #include "wal/posix_file_system.hpp"
@@ -22,12 +23,19 @@ PublisherState state_of(control::PublisherState state) {
 // Reads with pread: a bad sector must not end the gateway.
 class LogReplay final : public Replay {
  public:
-  LogReplay(wal::Reader log, Offset next, std::shared_ptr<const BusSource::LogEnd> end)
-      : log_(std::move(log)), next_(next), end_(std::move(end)) {}
+  struct Log {
+    std::string folder;
+    std::shared_ptr<const BusSource::LogEnd> end;
+    Level level;
+    std::uint64_t run;  // that it was opened in
+  };
+  LogReplay(wal::Reader reader, Offset next, Log log) : log_(std::move(reader)), next_(next), from_(std::move(log)) {}
 
   [[nodiscard]] Offset next() const override { return next_; }
   [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
     std::size_t count = 0;
+    const Offset end = log_end();
+    MILLRACE_TRY(follow_run(end));
     while (count < limit) {
       if (const auto event = cursor_ ? cursor_->next() : std::nullopt) {
         next_ = event->offset.next();
@@ -35,7 +43,6 @@ class LogReplay final : public Replay {
         ++count;
         continue;
       }
-      const Offset end(end_->offset.load(std::memory_order_acquire));
       if (next_ >= end) break;
       auto batch = log_.next(end);
       if (!batch) return fail(batch.error());
@@ -47,9 +54,26 @@ class LogReplay final : public Replay {
   }
 
  private:
+  [[nodiscard]] Offset log_end() const {
+    const bool synced = from_.level == Level::synced;
+    return Offset((synced ? from_.end->synced : from_.end->offset).load(std::memory_order_acquire));
+  }
+  // A new run may have begun behind `next_`: the segment stood in then goes on with what is void.
+  [[nodiscard]] Status follow_run(Offset end) {
+    const std::uint64_t run = from_.end->run.load(std::memory_order_relaxed);
+    if (run == from_.run || next_ >= end) return {};
+    auto log = wal::Reader::open(wal::posix_file_system(), from_.folder);
+    if (!log) return fail(log.error());
+    MILLRACE_TRY(log->seek(next_));
+    log_ = std::move(*log);
+    cursor_.reset();
+    from_.run = run;
+    return {};
+  }
+
   wal::Reader log_;
   Offset next_;
-  std::shared_ptr<const BusSource::LogEnd> end_;
+  Log from_;
   std::optional<wal::BatchView> batch_;
   std::optional<wal::EventCursor> cursor_;
 };
@@ -59,6 +83,20 @@ TopicState state_of(control::TopicState state) {
                 static_cast<int>(control::TopicState::disk_stalled) == static_cast<int>(TopicState::disk_stalled));
   return static_cast<TopicState>(state);
 }
+
+class BusName final : public HeldName {
+ public:
+  explicit BusName(HeldConsumer held) : held_(std::move(held)) {}
+  [[nodiscard]] Offset begin() const override { return held_.begin().offset; }
+  [[nodiscard]] Status look() override { return held_.look(); }
+  void sent(Offset next) override { held_.handed_on(next); }
+  [[nodiscard]] Status ack(Offset end) override { return held_.ack(end); }
+  [[nodiscard]] Offset acked() const override { return held_.acked(); }
+  [[nodiscard]] Offset checkpoint() const override { return held_.checkpoint(); }
+
+ private:
+  HeldConsumer held_;
+};
 
 Start start_of(const ReplayStart& start) {
   if (const auto* offset = std::get_if<Offset>(&start)) return *offset;
@@ -99,7 +137,8 @@ std::shared_ptr<const CoreStatus::Answer> CoreStatus::last() const {
 Result<std::unique_ptr<BusSource>> BusSource::open(Bus& bus, const Clock& clock) {
   std::unique_ptr<BusSource> source(new BusSource(bus, clock));
   for (const TopicDescription& description : bus.topics()) {
-    auto subscriber = bus.subscribe(description.name, {.level = Level::recorded, .start = StartLatest{}, .on_gap = {}});
+    auto subscriber =
+        bus.subscribe(description.name, {.level = millrace::Level::recorded, .start = StartLatest{}, .on_gap = {}});
     if (!subscriber) return fail(subscriber.error());
     subscriber->verify(false);  // the gateway copies an event before it looks at it, and verifies the copy
     look_at_end(source->topics_.emplace_back(Topic{description, std::move(*subscriber)}));
@@ -110,8 +149,20 @@ Result<std::unique_ptr<BusSource>> BusSource::open(Bus& bus, const Clock& clock)
 // The run first: whoever sees the end of a new one knows that one, too.
 void BusSource::look_at_end(Topic& topic) {
   const Follower& follower = *topic.subscriber.follower();
+  const Follower::Freshness fresh = follower.freshness();
   topic.log_end->run.store(follower.position().run.value(), std::memory_order_relaxed);
-  topic.log_end->offset.store(follower.freshness().recorded_end.value(), std::memory_order_release);
+  topic.log_end->offset.store(fresh.recorded_end.value(), std::memory_order_release);
+  // A run that the follower has not taken up yet may give out again what it has handed over: nothing of that run is
+  // shown as synced before. Who sees an end of a new run sees the run.
+  const ring::TopicMarks& marks = follower.attachment()->marks->topic;
+  if (Run(marks.run.load(std::memory_order_acquire)) != follower.position().run) return;
+  topic.log_end->synced.store(fresh.synced_end.value(), std::memory_order_release);
+}
+
+Offset BusSource::synced_end(std::size_t topic) {
+  look_at_end(topics_[topic]);
+  const Offset synced(topics_[topic].log_end->synced.load(std::memory_order_relaxed));
+  return std::min(synced, topics_[topic].subscriber.follower()->position().offset);
 }
 
 const control::TopicStatusT* BusSource::status_of(const Topic& topic) const {
@@ -125,7 +176,8 @@ const control::TopicStatusT* BusSource::status_of(const Topic& topic) const {
 std::vector<TopicInfo> BusSource::topics() {
   answer_ = status_.last();
   std::vector<TopicInfo> infos;
-  for (Topic& topic : topics_) {
+  for (std::size_t i = 0; i < topics_.size(); ++i) {
+    Topic& topic = topics_[i];
     const Follower& follower = *topic.subscriber.follower();
     const Position position = follower.position();
     const auto* status = status_of(topic);
@@ -136,6 +188,7 @@ std::vector<TopicInfo> BusSource::topics() {
                                                    position.log_id,
                                                    position.run,
                                                    follower.freshness().recorded_end,
+                                                   synced_end(i),
                                                    TopicState::unknown,
                                                    {}});
     if (status) {
@@ -198,16 +251,26 @@ std::uint64_t BusSource::poll(const Handler& handler, std::size_t limit) {
   return count;
 }
 
-Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const ReplayStart& start) {
+Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const ReplayStart& start, Level level) {
   const Topic& topic = topics_[index];
-  const Offset end(topic.log_end->offset.load(std::memory_order_acquire));
+  const bool synced = level == Level::synced;
+  const Offset end((synced ? topic.log_end->synced : topic.log_end->offset).load(std::memory_order_acquire));
   const Run run(topic.log_end->run.load(std::memory_order_relaxed));
   auto log = wal::Reader::open(wal::posix_file_system(), topic.description.log_folder);
   if (!log) return fail(log.error());
   const auto next = find_start(*log, start_of(start), end, run);
   if (!next) return fail(next.error());
   MILLRACE_TRY(log->seek(*next));
-  return std::make_unique<LogReplay>(std::move(*log), *next, topic.log_end);
+  return std::make_unique<LogReplay>(std::move(*log), *next,
+                                     LogReplay::Log{topic.description.log_folder, topic.log_end, level, run.value()});
+}
+
+Result<std::unique_ptr<HeldName>> BusSource::hold(std::size_t topic, const HoldRequest& request) {
+  const Start start = request.start ? start_of(*request.start) : Start(StartLatest{});
+  auto held = bus_.hold(topics_[topic].description.name,
+                        {.consumer = request.consumer, .start = start, .take_over = request.take_over});
+  if (!held) return fail(held.error());
+  return std::make_unique<BusName>(std::move(*held));
 }
 
 }  // namespace millrace::gateway

@@ -41,6 +41,7 @@ class BusSource final : public EventSource {
   // replays, which other threads read.
   struct LogEnd {
     std::atomic<std::uint64_t> offset{0};
+    std::atomic<std::uint64_t> synced{0};
     std::atomic<std::uint64_t> run{0};
   };
 
@@ -52,7 +53,10 @@ class BusSource final : public EventSource {
   [[nodiscard]] std::vector<PublisherInfo> publishers(std::size_t topic) override;
   [[nodiscard]] Health health() override;
   std::uint64_t poll(const Handler& handler, std::size_t limit) override;
-  [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start) override;
+  [[nodiscard]] Offset synced_end(std::size_t topic) override;
+  [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
+                                                       Level level) override;
+  [[nodiscard]] Result<std::unique_ptr<HeldName>> hold(std::size_t topic, const HoldRequest& request) override;
 
  private:
   struct Topic {

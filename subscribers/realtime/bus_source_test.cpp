@@ -86,7 +86,7 @@ TEST(BusSource, ACoreThatStandsStillIsSeenAndTheFeederDoesNotWaitForIt) {
   core.process().signal(SIGSTOP);
   EXPECT_TRUE(fed.says("the core has not answered for"));
   const std::uint64_t before = fed.next;
-  auto replay = (*source)->replay(fed.trades, Earliest{});
+  auto replay = (*source)->replay(fed.trades, Earliest{}, Level::recorded);
   ASSERT_TRUE(replay) << replay.error().message;
   const auto count = (*replay)->read([](const LiveEvent&) {}, before);
   EXPECT_TRUE(count && *count > 0) << "the log is read without the core";
@@ -117,7 +117,7 @@ TEST(BusSource, AfterTheCoreIsKilledEventsAndReplaysGoOnInTheNextRun) {
 
   const TopicInfo topic = (*source)->topics()[fed.trades];
   EXPECT_EQ(topic.run.value(), 2u);
-  auto replay = (*source)->replay(fed.trades, Position{topic.log_id, topic.run, Offset(10)});
+  auto replay = (*source)->replay(fed.trades, Position{topic.log_id, topic.run, Offset(10)}, Level::recorded);
   ASSERT_TRUE(replay) << "a position of the run that the source itself names: " << replay.error().message;
   EXPECT_EQ((*replay)->next(), Offset(10));
 }
@@ -134,7 +134,7 @@ TEST(BusSource, APublisherAtFullSpeedIsFollowedWithoutGapAndTheLogIsReadFromAnyS
 
   // While it runs on: what lies before the end, from the log.
   const auto first_of = [&](const ReplayStart& start) -> std::optional<Offset> {
-    auto replay = (*source)->replay(fed.trades, start);
+    auto replay = (*source)->replay(fed.trades, start, Level::recorded);
     EXPECT_TRUE(replay) << replay.error().message;
     std::optional<Offset> first;
     (void)(*replay)->read([&](const LiveEvent& event) { first = event.offset; }, 1);
@@ -146,20 +146,20 @@ TEST(BusSource, APublisherAtFullSpeedIsFollowedWithoutGapAndTheLogIsReadFromAnyS
   EXPECT_EQ(first_of(Position{topic.log_id, topic.run, Offset(800)}), Offset(800));
   // At a time: no event before it is of that time, or later.
   WallTime time;
-  auto replay = (*source)->replay(fed.trades, Offset(999));
+  auto replay = (*source)->replay(fed.trades, Offset(999), Level::recorded);
   ASSERT_TRUE(replay);
   ASSERT_TRUE((*replay)->read([&](const LiveEvent& event) { time = event.record_time; }, 1));
   const auto at_time = first_of(time);
   ASSERT_TRUE(at_time && at_time->value() <= 999);
-  replay = (*source)->replay(fed.trades, Earliest{});
+  replay = (*source)->replay(fed.trades, Earliest{}, Level::recorded);
   ASSERT_TRUE(replay);
   ASSERT_TRUE((*replay)->read(
       [&](const LiveEvent& event) { EXPECT_LT(event.record_time, time) << event.offset.value(); }, at_time->value()));
   EXPECT_EQ((*replay)->next(), *at_time);
 
   EXPECT_TRUE(fed.to(300'000));
-  EXPECT_FALSE((*source)->replay(fed.trades, Offset(300'001))) << "beyond the end";
-  replay = (*source)->replay(fed.trades, Earliest{});
+  EXPECT_FALSE((*source)->replay(fed.trades, Offset(300'001), Level::recorded)) << "beyond the end";
+  replay = (*source)->replay(fed.trades, Earliest{}, Level::recorded);
   ASSERT_TRUE(replay);
   std::uint64_t next = 0;
   for (;;) {

@@ -98,7 +98,7 @@ TEST_F(ConflationTest, AnySequenceOfEventsBlocksAndLooksGivesWhatTheModelSays) {
     body.first = body.next = Offset(first);
     Counters counters;
     for (EventBlock& block : blocks) {
-      if (block.next() > body.next) gather(block, view, type_, SIZE_MAX, body, counters);
+      if (block.next() > body.next) gather(block, view, type_, {}, body, counters);
     }
     ASSERT_EQ(body.next, Offset(first + count)) << "seed " << seed;
     ASSERT_EQ(body.count, expected.size()) << "seed " << seed;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -27,6 +28,12 @@ enum class TopicState {
 };
 [[nodiscard]] std::string_view to_string(TopicState state);
 
+// What a subscription is shown of a topic.
+enum class Level {
+  recorded,  // what is in the log: lost only if the host dies
+  synced,    // what is on the disk: never retracted
+};
+
 struct TopicInfo {
   std::string name;
   const schemas::EventType* type = nullptr;  // outlives the source
@@ -35,6 +42,7 @@ struct TopicInfo {
   LogId log_id;
   Run run;
   Offset recorded_end;  // that the recorder will give next
+  Offset synced_end;    // as EventSource::synced_end()
   TopicState state = TopicState::ok;
   std::string reason;  // why it is not ok; may be empty
 };
@@ -82,6 +90,28 @@ class Replay {
   [[nodiscard]] virtual Result<std::size_t> read(const Handler& handler, std::size_t limit) = 0;
 };
 
+// A durable consumer's name, held until this is gone. One thread; no call waits for the core.
+class HeldName {
+ public:
+  virtual ~HeldName() = default;
+  // Where the last owner of the name ended.
+  [[nodiscard]] virtual Offset begin() const = 0;
+  // Why the name is not held any more, if so; then for good. Errors: fenced, and what a later core said.
+  [[nodiscard]] virtual Status look() = 0;
+  // Everything before `next` was sent.
+  virtual void sent(Offset next) = 0;
+  // Everything before `end` is dealt with. Errors: invalid_argument (beyond what was sent), those of look().
+  [[nodiscard]] virtual Status ack(Offset end) = 0;
+  [[nodiscard]] virtual Offset acked() const = 0;
+  [[nodiscard]] virtual Offset checkpoint() const = 0;  // what is durably acknowledged
+};
+
+struct HoldRequest {
+  std::string consumer;
+  std::optional<ReplayStart> start;  // of a new one; none: behind what is synced
+  bool take_over = false;
+};
+
 class EventSource {
  public:
   using Handler = std::function<void(std::size_t topic, const LiveEvent&)>;
@@ -95,10 +125,17 @@ class EventSource {
   // Hands over at most `limit` recorded events, each topic's in log order, beginning where the topic's `next` stood at
   // the first call of topics(); returns how many. Does not block.
   virtual std::uint64_t poll(const Handler& handler, std::size_t limit) = 0;
+  // The first offset that is not synced, or that poll() has not handed over: what it handed over last of all before is
+  // never retracted. Does not block.
+  [[nodiscard]] virtual Offset synced_end(std::size_t topic) = 0;
 
-  // On any thread; may block on the disk. Errors: deleted (with the first offset there is), invalid_argument (beyond
-  // the end, or a position of another log), rolled_back, io_failed.
-  [[nodiscard]] virtual Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start) = 0;
+  // On any thread; may block on the disk. What is read ends where `level` does. Errors: deleted (with the first offset
+  // there is), invalid_argument (beyond the end, or a position of another log), rolled_back, io_failed.
+  [[nodiscard]] virtual Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
+                                                               Level level) = 0;
+  // On any thread; may wait for the core. Errors: in_use, exhausted, invalid_argument, timed_out, disconnected, and
+  // those of a start that is not there.
+  [[nodiscard]] virtual Result<std::unique_ptr<HeldName>> hold(std::size_t topic, const HoldRequest& request) = 0;
 };
 
 }  // namespace millrace::gateway

@@ -19,6 +19,7 @@ Feeder::Feeder(EventSource& source, Counters& counters, std::vector<TopicInfo> t
       counters_(counters),
       topics_(std::move(topics)),
       gathering_(topics_.size()),
+      synced_(topics_.size()),
       bytes_max_(bytes_max),
       wake_(std::move(wake)) {}
 
@@ -43,7 +44,20 @@ std::uint64_t Feeder::do_work(MonotonicTime now) {
   for (std::size_t topic = 0; topic < gathering_.size(); ++topic) {
     if (!gathering_[topic].empty()) hand_over(TopicEvents{topic, std::exchange(gathering_[topic], EventBlock{})});
   }
-  return count;
+  return count + look_at_sync();
+}
+
+// After the events: who is told of an end has them.
+std::uint64_t Feeder::look_at_sync() {
+  std::uint64_t moved = 0;
+  for (std::size_t topic = 0; topic < synced_.size(); ++topic) {
+    const Offset end = source_.synced_end(topic);
+    if (end == synced_[topic]) continue;
+    synced_[topic] = end;
+    hand_over(SyncedEnd{topic, end});
+    ++moved;
+  }
+  return moved;
 }
 
 void Feeder::hand_over(Update update) {

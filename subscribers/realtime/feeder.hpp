@@ -31,9 +31,14 @@ struct TopicEvents {
   EventBlock events;
 };
 
+struct SyncedEnd {
+  std::size_t topic = 0;
+  Offset end;
+};
+
 class Feeder final : public Agent {
  public:
-  using Update = std::variant<TopicEvents, Snapshot>;
+  using Update = std::variant<TopicEvents, SyncedEnd, Snapshot>;
 
   // `wake` is called on the feeder's thread after it handed something over to a reader that had run dry.
   Feeder(EventSource& source, Counters& counters, std::vector<TopicInfo> topics, std::size_t bytes_max,
@@ -55,11 +60,14 @@ class Feeder final : public Agent {
 
  private:
   void hand_over(Update update);
+  // Returns how many topics have more on the disk than was told.
+  [[nodiscard]] std::uint64_t look_at_sync();
 
   EventSource& source_;
   Counters& counters_;
   std::vector<TopicInfo> topics_;
   std::vector<EventBlock> gathering_;  // by topic
+  std::vector<Offset> synced_;         // by topic: told last
   std::size_t bytes_max_;
   std::function<void()> wake_;
   MonotonicTime snapshot_at_;

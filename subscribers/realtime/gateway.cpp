@@ -53,6 +53,7 @@ class Gateway::Impl {
       timer_.cancel();
     });
     hub_.replay_threads.join();
+    hub_.core_threads.join();
     // With nothing left to do the io_context returns, and no handler outlives the hub.
     work_.reset();
     network_.join();
@@ -69,15 +70,8 @@ class Gateway::Impl {
   }
 
   void take_updates() {
-    changed_.assign(hub_.topics.size(), false);
-    feeder_.drain([this](Feeder::Update&& update) {
-      if (const auto* events = std::get_if<TopicEvents>(&update)) changed_[events->topic] = true;
-      hub_.update(std::move(update));
-    });
-    for (std::size_t i = 0; i < changed_.size(); ++i) {
-      if (!changed_[i]) continue;
-      for (Connection* watcher : hub_.topics[i].watchers) watcher->events_arrived();
-    }
+    feeder_.drain([this](Feeder::Update&& update) { hub_.update(std::move(update)); });
+    hub_.tell_watchers();
   }
 
   // One timer for all sessions: what it finds due is late by at most a tick.
@@ -105,7 +99,6 @@ class Gateway::Impl {
   Listener listener_;
   asio::steady_timer timer_;
   std::optional<asio::executor_work_guard<Executor>> work_;
-  std::vector<bool> changed_;
   int goodbyes_ = 0;
   std::thread network_;
 };

@@ -39,10 +39,11 @@ bool has_room(const Body& body, std::size_t bytes_max) {
   return body.bytes.size() < bytes_max && body.missing.size() < missing_max;
 }
 
-void gather(EventBlock& block, const View& view, const schemas::EventType& type, std::size_t bytes_max, Body& body,
+void gather(EventBlock& block, const View& view, const schemas::EventType& type, const Limit& limit, Body& body,
             Counters& counters) {
-  const Offset end = view.plan ? std::min(view.plan->end, block.next()) : block.next();
-  while (body.next < end && body.bytes.size() < bytes_max) {
+  Offset end = std::min(block.next(), limit.end);
+  if (view.plan) end = std::min(end, view.plan->end);
+  while (body.next < end && body.bytes.size() < limit.bytes) {
     const Offset offset = body.next;
     const std::size_t i = offset - block.first();
     ++body.next;

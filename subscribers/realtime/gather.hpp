@@ -21,6 +21,7 @@ struct View {
   std::shared_ptr<const protocol::Filter> filter = std::make_shared<const protocol::Filter>();
   std::shared_ptr<const Plan> plan;  // of a conflation under way: it leaves out what the plan does not keep
   protocol::Encoding encoding = protocol::Encoding::json;
+  Level level = Level::recorded;
 };
 
 // Sequences that the log jumps over: they were never recorded.
@@ -56,9 +57,14 @@ struct Body {
 [[nodiscard]] bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
                           const schemas::EventType& type);
 
-// Adds the events of `block` from body.next on, which it must hold, until `body` has `bytes_max`, or the block or the
+// Where a body ends.
+struct Limit {
+  std::size_t bytes = SIZE_MAX;
+  Offset end{UINT64_MAX};
+};
+// Adds the events of `block` from body.next on, which it must hold, until `body` is at its limit, or the block or the
 // plan ends.
-void gather(EventBlock& block, const View& view, const schemas::EventType& type, std::size_t bytes_max, Body& body,
+void gather(EventBlock& block, const View& view, const schemas::EventType& type, const Limit& limit, Body& body,
             Counters& counters);
 // Whether another block may be added: it has neither many bytes nor many gaps to tell of.
 [[nodiscard]] bool has_room(const Body& body, std::size_t bytes_max);

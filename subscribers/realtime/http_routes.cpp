@@ -48,7 +48,7 @@ HttpAnswer health_answer(const Hub& hub) {
     field(out, "recorded_end", topic.info.recorded_end.value());
     field(out, "next_offset", topic.cache.next().value());
     field(out, "lag", topic.lag());
-    field(out, "subscriptions", topic.watchers.size());
+    field(out, "subscriptions", topic.subscriptions());
     out += '}';
   }
   out += "]}\n";
@@ -74,7 +74,7 @@ HttpAnswer topics_answer(const Hub& hub) {
     field(out, "cached_from", topic.cache.first().value());
     field(out, "log_id", to_hex(topic.info.log_id.bytes));
     field(out, "run", topic.info.run.value());
-    field(out, "subscriptions", topic.watchers.size());
+    field(out, "subscriptions", topic.subscriptions());
     out += '}';
   }
   out += "]\n";
@@ -149,7 +149,7 @@ HttpAnswer metrics_answer(const Hub& hub) {
   };
   by_topic("topic_next_offset", [](const Topic& topic) { return topic.cache.next().value(); });
   by_topic("topic_lag", [](const Topic& topic) { return topic.lag(); });
-  by_topic("topic_subscriptions", [](const Topic& topic) { return topic.watchers.size(); });
+  by_topic("topic_subscriptions", [](const Topic& topic) { return topic.subscriptions(); });
   by_topic("topic_cache_bytes", [](const Topic& topic) { return topic.cache.bytes(); });
   by_topic("topic_cache_events", [](const Topic& topic) { return topic.cache.events(); });
   return {200, "text/plain; version=0.0.4", std::move(out)};

@@ -21,6 +21,7 @@ Hub::Hub(asio::io_context& io_context, EventSource& event_source, const GatewayO
   topics.reserve(snapshot.topics.size());
   for (const TopicInfo& info : snapshot.topics) topics.emplace_back(info, options);
   update(std::move(snapshot));
+  tell_watchers();  // there are none: what is there is known
 }
 
 void Hub::update(Feeder::Update&& update) {
@@ -33,8 +34,30 @@ void Hub::update(Feeder::Update&& update) {
     snapshot_taken_ = snapshot->taken;
     return;
   }
+  if (const auto* synced = std::get_if<SyncedEnd>(&update)) {
+    topics[synced->topic].info.synced_end = synced->end;
+    return;
+  }
   auto& [index, events] = std::get<TopicEvents>(update);
-  topics[index].cache.append(std::move(events));
+  Topic& topic = topics[index];
+  if (events.first() < topic.cache.next()) {
+    // Given out again in a new run of the log: the events of these offsets that we have were taken back.
+    topic.cache.restart(events.first());
+    topic.bodies = {};
+  }
+  topic.cache.append(std::move(events));
+}
+
+void Hub::tell_watchers() {
+  for (Topic& topic : topics) {
+    for (const Level level : {Level::recorded, Level::synced}) {
+      Offset& shown = topic.shown[static_cast<std::size_t>(level)];
+      const Offset head = topic.head(level);
+      if (head == shown) continue;
+      shown = head;
+      for (Connection* watcher : topic.watchers_of(level)) watcher->events_arrived();
+    }
+  }
 }
 
 void Hub::tick() {
@@ -51,13 +74,14 @@ Topic* Hub::find(std::string_view name) {
 }
 
 std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const View& view) {
-  Offset head = topic.cache.next();
+  Offset head = topic.head(view.level);
   if (view.plan) head = std::min(head, view.plan->end);
   const bool shared = view.filter->field.empty() && !view.plan;
   const auto kind = static_cast<std::size_t>(view.encoding);
   if (shared) {
     for (const auto& body : topic.bodies[kind]) {
-      if (body && body->first == cursor && (body->next == head || !has_room(*body, options.message_size_max))) {
+      if (body && body->first == cursor && body->next <= head &&
+          (body->next == head || !has_room(*body, options.message_size_max))) {
         counters.add(Counter::bodies_shared);
         return body;
       }
@@ -66,7 +90,7 @@ std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const 
   auto body = std::make_shared<Body>();
   body->first = body->next = cursor;
   while (body->next < head && has_room(*body, options.message_size_max)) {
-    gather(topic.cache.block_of(body->next), view, *topic.info.type, options.message_size_max, *body, counters);
+    gather(topic.cache.block_of(body->next), view, *topic.info.type, {options.message_size_max, head}, *body, counters);
   }
   if (shared && body->count > 0) {
     topic.bodies[kind][topic.oldest_body[kind]] = body;

@@ -1,6 +1,7 @@
 // What all sessions share, on the network's thread: topics with their caches, limits, counters, the last snapshot.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -40,10 +41,18 @@ struct Topic {
     return info.recorded_end > cache.next() ? info.recorded_end - cache.next() : 0;
   }
 
+  // The first offset that a subscription of that level is not shown from memory yet.
+  [[nodiscard]] Offset head(Level level) const {
+    return level == Level::synced ? std::min(info.synced_end, cache.next()) : cache.next();
+  }
+  [[nodiscard]] std::vector<Connection*>& watchers_of(Level level) { return watchers[static_cast<std::size_t>(level)]; }
+  [[nodiscard]] std::size_t subscriptions() const { return watchers[0].size() + watchers[1].size(); }
+
   TopicInfo info;
   std::vector<PublisherInfo> publishers;
   TailCache cache;
-  std::vector<Connection*> watchers;  // once for each subscription
+  std::array<std::vector<Connection*>, 2> watchers;  // by level, once for each subscription
+  std::array<Offset, 2> shown;                       // by level: the head that watchers were told of last
   // Messages gathered lately, by encoding: sessions at the same place send the same one.
   std::array<std::array<std::shared_ptr<const Body>, 4>, 2> bodies;
   std::array<std::size_t, 2> oldest_body{};
@@ -62,6 +71,8 @@ class Hub {
   }
   // The events from `cursor`, which the cache reaches, to the head or the size limit; shared where nothing is left out.
   [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const View& view);
+  // Wakes who waits for what update() brought.
+  void tell_watchers();
   // Held while a chunk of the log is read and until its message has been written; null if too many are.
   [[nodiscard]] std::shared_ptr<void> take_replay_slot();
   // Enters what became of a subscription's events in the gateway's books.
@@ -84,6 +95,7 @@ class Hub {
   const Clock& clock;
   Counters counters;
   asio::thread_pool replay_threads;
+  asio::thread_pool core_threads{2};  // wait for answers of the core
   std::vector<Topic> topics;
   std::unordered_map<Connection*, std::shared_ptr<Connection>> connections;
   std::array<Books, protocol::slow_names.size()> books;  // of all subscriptions, also ended ones, by kind of policy

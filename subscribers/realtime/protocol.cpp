@@ -83,6 +83,8 @@ std::string_view to_string(ErrorName name) {
       return "bad_format";
     case ErrorName::bad_level:
       return "bad_level";
+    case ErrorName::bad_consumer:
+      return "bad_consumer";
     case ErrorName::bad_slow:
       return "bad_slow";
     case ErrorName::bad_on_deleted:
@@ -101,6 +103,20 @@ std::string_view to_string(ErrorName name) {
       return "rolled_back";
     case ErrorName::replay_failed:
       return "replay_failed";
+    case ErrorName::in_use:
+      return "in_use";
+    case ErrorName::fenced:
+      return "fenced";
+    case ErrorName::exhausted:
+      return "exhausted";
+    case ErrorName::core_away:
+      return "core_away";
+    case ErrorName::consumer_failed:
+      return "consumer_failed";
+    case ErrorName::not_durable:
+      return "not_durable";
+    case ErrorName::ack_ahead:
+      return "ack_ahead";
     case ErrorName::not_found:
       return "not_found";
     case ErrorName::method_not_allowed:
@@ -121,7 +137,7 @@ std::string_view to_string(ErrorName name) {
   return "internal";
 }
 
-RequestError from_error(const Error& error) {
+RequestError from_error(const Error& error, ErrorName otherwise) {
   switch (error.code) {
     case ErrorCode::deleted:
       return {ErrorName::offset_deleted, error.message};
@@ -129,8 +145,17 @@ RequestError from_error(const Error& error) {
       return {ErrorName::offset_ahead, error.message};
     case ErrorCode::rolled_back:
       return {ErrorName::rolled_back, error.message};
+    case ErrorCode::in_use:
+      return {ErrorName::in_use, error.message};
+    case ErrorCode::fenced:
+      return {ErrorName::fenced, error.message};
+    case ErrorCode::exhausted:
+      return {ErrorName::exhausted, error.message};
+    case ErrorCode::timed_out:
+    case ErrorCode::disconnected:
+      return {ErrorName::core_away, error.message};
     default:
-      return {ErrorName::replay_failed, error.message};
+      return {otherwise, error.message};
   }
 }
 
@@ -141,7 +166,12 @@ std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscr
   put_topic(out, topic.name);
   out += R"(,"event_type":)";
   schemas::append_json_string(topic.type->name(), out);
-  out += R"(,"level":"recorded","format":)";
+  out += subscribed.level == Level::synced ? R"(,"level":"synced")" : R"(,"level":"recorded")";
+  if (!subscribed.consumer.empty()) {
+    out += R"(,"consumer":)";
+    schemas::append_json_string(subscribed.consumer, out);
+  }
+  out += R"(,"format":)";
   out += subscribed.encoding == Encoding::json ? R"("json")" : R"("binary")";
   put_field(out, "first_offset", subscribed.first.value());
   out += R"(,"log_id":")";
@@ -175,6 +205,15 @@ std::string books(std::string_view id, std::string_view topic, SlowPolicy::Kind 
   out += '"';
   put_account(out, account);
   put_field(out, "behind", head > account.next ? head - account.next : 0);
+  out += '}';
+  return out;
+}
+
+std::string acked(std::string_view id, std::uint32_t subscription, Offset acked, Offset checkpoint) {
+  std::string out = answer("acked", id);
+  put_field(out, "subscription", subscription);
+  put_field(out, "next_offset", acked.value());
+  put_field(out, "checkpoint", checkpoint.value());
   out += '}';
   return out;
 }

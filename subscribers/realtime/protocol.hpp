@@ -31,7 +31,8 @@ enum class ErrorName {
   bad_start,               // `start` is none of its forms
   bad_filter,              // `filter` names a field the topic cannot be filtered by
   bad_format,              // `format` is neither json nor binary
-  bad_level,               // a level the gateway does not serve
+  bad_level,               // a level the gateway does not serve, or not to a durable consumer
+  bad_consumer,            // `consumer` or `take_over` is none of its forms
   bad_slow,                // `slow` or `queue` is none of its forms, or not for this topic
   bad_on_deleted,          // `on_deleted` is neither error nor skip
   too_slow,                // behind its bound, under `disconnect`
@@ -41,6 +42,13 @@ enum class ErrorName {
   wrong_log,               // a position of another log
   rolled_back,             // a position that a power cut took back
   replay_failed,           // the log could not be read
+  in_use,                  // somebody has the consumer's name
+  fenced,                  // another has taken the consumer's name over, or it was reset
+  exhausted,               // the topic has no place for one more consumer
+  core_away,               // the core did not answer
+  consumer_failed,         // the core does not let us have the name
+  not_durable,             // nothing to acknowledge
+  ack_ahead,               // beyond what was sent
   // HTTP only
   not_found,
   method_not_allowed,
@@ -58,7 +66,8 @@ struct RequestError {
   std::string message;
   std::string id = "null";  // of the request, as JSON
 };
-[[nodiscard]] RequestError from_error(const Error& error);
+// `otherwise`: of what has no name of its own.
+[[nodiscard]] RequestError from_error(const Error& error, ErrorName otherwise = ErrorName::replay_failed);
 
 struct Live {};
 using Start = std::variant<Live, Earliest, Offset, WallTime, Position>;
@@ -89,6 +98,14 @@ struct Subscribe {
   SlowPolicy::Kind slow = SlowPolicy::Kind::heal;
   std::optional<std::uint64_t> queue;
   bool skip_deleted = false;
+  Level level = Level::recorded;
+  std::string consumer;  // a durable one's name; at level synced, under `heal`
+  bool take_over = false;
+};
+// Of a durable consumer: everything before `next` is dealt with.
+struct Ack {
+  std::uint32_t subscription = 0;
+  Offset next;
 };
 struct Unsubscribe {
   std::uint32_t subscription = 0;
@@ -100,7 +117,7 @@ struct Ping {};
 
 struct Request {
   std::string id = "null";  // as JSON: an integer or a string
-  std::variant<Subscribe, Unsubscribe, AskBooks, Ping> what;
+  std::variant<Subscribe, Unsubscribe, AskBooks, Ack, Ping> what;
 };
 [[nodiscard]] std::variant<Request, RequestError> parse_request(std::string_view text);
 
@@ -113,6 +130,8 @@ struct Subscribed {
   bool skip_deleted;
   std::chrono::nanoseconds heartbeat;
   std::chrono::nanoseconds client_timeout;
+  Level level = Level::recorded;
+  std::string consumer{};
 };
 [[nodiscard]] std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscribed& subscribed);
 // What a subscription has come to: in the answers to `unsubscribe` and `books`, and in the error that ends it.
@@ -125,6 +144,8 @@ struct Account {
 [[nodiscard]] std::string unsubscribed(std::string_view id, const Account& account);
 [[nodiscard]] std::string books(std::string_view id, std::string_view topic, SlowPolicy::Kind slow,
                                 const Account& account, Offset head);
+// `acked`: the highest so far; `checkpoint`: what is durable of it.
+[[nodiscard]] std::string acked(std::string_view id, std::uint32_t subscription, Offset acked, Offset checkpoint);
 [[nodiscard]] std::string pong(std::string_view id, WallTime now);
 [[nodiscard]] std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset next, WallTime now);
 [[nodiscard]] std::string error(const RequestError& error);

@@ -68,6 +68,24 @@ TEST(ProtocolTest, UnsubscribeNamesASubscription) {
   EXPECT_EQ(std::get<Unsubscribe>(good(R"({"op":"unsubscribe","subscription":4})").what).subscription, 4u);
 }
 
+TEST(ProtocolTest, ADurableConsumerIsAtLevelSyncedWhetherItSaysSoOrNot) {
+  for (const std::string_view level : {"", R"(,"level":"synced")"}) {
+    const auto subscribe = std::get<Subscribe>(
+        good(R"({"op":"subscribe","topic":"t","consumer":"risk-1.a_b")" + std::string(level) + "}").what);
+    EXPECT_EQ(subscribe.level, Level::synced);
+    EXPECT_EQ(subscribe.consumer, "risk-1.a_b");
+    EXPECT_FALSE(subscribe.take_over);
+  }
+  EXPECT_EQ(std::get<Subscribe>(good(R"({"op":"subscribe","topic":"t"})").what).level, Level::recorded);
+  EXPECT_TRUE(
+      std::get<Subscribe>(good(R"({"op":"subscribe","topic":"t","consumer":"a","take_over":true})").what).take_over);
+  const auto ack = std::get<Ack>(good(R"({"op":"ack","subscription":4,"next_offset":18446744073709551615})").what);
+  EXPECT_EQ(ack.subscription, 4u);
+  EXPECT_EQ(ack.next, Offset(UINT64_MAX));
+  EXPECT_EQ(acked("5", 4, Offset(9), Offset(7)),
+            R"({"type":"acked","id":5,"subscription":4,"next_offset":9,"checkpoint":7})");
+}
+
 TEST(ProtocolTest, EachMistakeHasItsCode) {
   EXPECT_EQ(code(""), "bad_json");
   EXPECT_EQ(code("{"), "bad_json");
@@ -102,6 +120,23 @@ TEST(ProtocolTest, EachMistakeHasItsCode) {
     EXPECT_EQ(code(R"({"op":"subscribe","topic":"t",)" + std::string(slow) + "}"), "bad_slow") << slow;
   }
   EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","on_deleted":true})"), "bad_on_deleted");
+  EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","level":7})"), "bad_level");
+  EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","level":"recorded","consumer":"a"})"), "bad_level");
+  for (const std::string& consumer :
+       {std::string(R"("consumer":"")"), std::string(R"("consumer":7)"), std::string(R"("consumer":"Risk")"),
+        std::string(R"("consumer":"a b")"), "\"consumer\":\"" + std::string(49, 'a') + '"',
+        std::string(R"("take_over":true)"), std::string(R"("consumer":"a","take_over":1)")}) {
+    EXPECT_EQ(code(R"({"op":"subscribe","topic":"t",)" + consumer + "}"), "bad_consumer") << consumer;
+  }
+  for (const std::string_view slow : {"conflate", "disconnect"}) {
+    EXPECT_EQ(code(R"({"op":"subscribe","topic":"t","consumer":"a","slow":")" + std::string(slow) + "\"}"), "bad_slow");
+  }
+  for (const std::string_view ack :
+       {R"("next_offset":1)", R"("subscription":1)", R"("subscription":1,"next_offset":-1)",
+        R"("subscription":1,"next_offset":"1")", R"("subscription":1,"next_offset":1,"x":1)"}) {
+    EXPECT_EQ(code(R"({"op":"ack",)" + std::string(ack) + "}"), "bad_request") << ack;
+  }
+  EXPECT_EQ(code(R"({"op":"unsubscribe","subscription":1,"next_offset":1})"), "bad_request");
   EXPECT_EQ(code(R"({"op":"books"})"), "bad_request");
 }
 

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 #include <charconv>
 
+#include "bus/base/limits.hpp"
 #include "bus/base/rfc3339.hpp"
 #include "subscribers/realtime/protocol.hpp"
 
@@ -138,12 +139,50 @@ std::optional<RequestError> parse_slow(const json::object& object, Subscribe& su
   return std::nullopt;
 }
 
-using WhatOrError = std::variant<Subscribe, Unsubscribe, AskBooks, Ping, RequestError>;
+// After parse_slow().
+std::optional<RequestError> parse_level(const json::object& object, Subscribe& subscribe) {
+  const json::value* level = object.if_contains("level");
+  if (level) {
+    if (*level == "synced") {
+      subscribe.level = Level::synced;
+    } else if (*level != "recorded") {
+      return bad(ErrorName::bad_level, R"('level' is neither "recorded" nor "synced")");
+    }
+  }
+  const json::value* take_over = object.if_contains("take_over");
+  if (take_over && !take_over->is_bool()) return bad(ErrorName::bad_consumer, "'take_over' is neither true nor false");
+  const json::value* consumer = object.if_contains("consumer");
+  if (!consumer) {
+    if (!take_over) return std::nullopt;
+    return bad(ErrorName::bad_consumer, "'take_over' goes with 'consumer', the name that is to be taken over");
+  }
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+  };
+  if (consumer->is_string()) subscribe.consumer = view(consumer->get_string());
+  if (subscribe.consumer.empty() || subscribe.consumer.size() > limits::consumer_name_size_max ||
+      !std::all_of(subscribe.consumer.begin(), subscribe.consumer.end(), fits)) {
+    return bad(ErrorName::bad_consumer, "'consumer' is not a text of 1 to " +
+                                            std::to_string(limits::consumer_name_size_max) + " of a-z 0-9 _ . -");
+  }
+  if (level && subscribe.level != Level::synced) {
+    return bad(ErrorName::bad_level, R"(a durable consumer is at level "synced": leave 'level' out, or say that)");
+  }
+  if (subscribe.slow != SlowPolicy::Kind::heal) {
+    return bad(ErrorName::bad_slow, R"(a durable consumer misses nothing: 'slow' is "heal" with 'consumer')");
+  }
+  subscribe.level = Level::synced;
+  subscribe.take_over = take_over && take_over->get_bool();
+  return std::nullopt;
+}
+
+using WhatOrError = std::variant<Subscribe, Unsubscribe, AskBooks, Ack, Ping, RequestError>;
 
 WhatOrError parse_subscribe(const json::object& object) {
-  if (auto wrong = check_fields(
-          object, {"op", "id", "topic", "start", "filter", "format", "level", "slow", "queue", "on_deleted"},
-          ErrorName::bad_request, "'subscribe'")) {
+  if (auto wrong = check_fields(object,
+                                {"op", "id", "topic", "start", "filter", "format", "level", "slow", "queue",
+                                 "on_deleted", "consumer", "take_over"},
+                                ErrorName::bad_request, "'subscribe'")) {
     return *wrong;
   }
   Subscribe subscribe;
@@ -167,10 +206,8 @@ WhatOrError parse_subscribe(const json::object& object) {
       return bad(ErrorName::bad_format, R"('format' is neither "json" nor "binary")");
     }
   }
-  if (const json::value* level = object.if_contains("level"); level && *level != "recorded") {
-    return bad(ErrorName::bad_level, R"(the gateway serves level "recorded" only)");
-  }
   if (auto wrong = parse_slow(object, subscribe)) return std::move(*wrong);
+  if (auto wrong = parse_level(object, subscribe)) return std::move(*wrong);
   if (const json::value* on_deleted = object.if_contains("on_deleted")) {
     if (*on_deleted == "skip") {
       subscribe.skip_deleted = true;
@@ -181,17 +218,28 @@ WhatOrError parse_subscribe(const json::object& object) {
   return subscribe;
 }
 
-// Of an op that is about one subscription.
+// Of an op that is about one subscription, and may have a number more.
 template <class Op>
 WhatOrError parse_about(const json::object& object, std::string_view op) {
+  constexpr bool is_ack = std::is_same_v<Op, Ack>;
   const std::string quoted = "'" + std::string(op) + "'";
-  if (auto wrong = check_fields(object, {"op", "id", "subscription"}, ErrorName::bad_request, quoted)) return *wrong;
+  auto wrong = is_ack
+                   ? check_fields(object, {"op", "id", "subscription", "next_offset"}, ErrorName::bad_request, quoted)
+                   : check_fields(object, {"op", "id", "subscription"}, ErrorName::bad_request, quoted);
+  if (wrong) return std::move(*wrong);
   const json::value* subscription = object.if_contains("subscription");
   const auto number = subscription ? as_unsigned(*subscription) : std::nullopt;
   if (!number || *number > UINT32_MAX) {
     return bad(ErrorName::bad_request, quoted + " needs 'subscription', the number that 'subscribed' gave");
   }
-  return Op{static_cast<std::uint32_t>(*number)};
+  if constexpr (is_ack) {
+    const json::value* next = object.if_contains("next_offset");
+    const auto offset = next ? as_unsigned(*next) : std::nullopt;
+    if (!offset) return bad(ErrorName::bad_request, "'ack' needs 'next_offset': all before it is dealt with");
+    return Ack{static_cast<std::uint32_t>(*number), Offset(*offset)};
+  } else {
+    return Op{static_cast<std::uint32_t>(*number)};
+  }
 }
 
 WhatOrError parse_what(const json::object& object) {
@@ -201,12 +249,13 @@ WhatOrError parse_what(const json::object& object) {
   if (name == "subscribe") return parse_subscribe(object);
   if (name == "unsubscribe") return parse_about<Unsubscribe>(object, name);
   if (name == "books") return parse_about<AskBooks>(object, name);
+  if (name == "ack") return parse_about<Ack>(object, name);
   if (name == "ping") {
     if (auto wrong = check_fields(object, {"op", "id"}, ErrorName::bad_request, "'ping'")) return *wrong;
     return Ping{};
   }
   return bad(ErrorName::unknown_op,
-             "unknown op '" + shown(name) + "'; there are subscribe, unsubscribe, books and ping");
+             "unknown op '" + shown(name) + "'; there are subscribe, unsubscribe, books, ack and ping");
 }
 
 }  // namespace

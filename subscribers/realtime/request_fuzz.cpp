@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bus/base/assert.hpp"
+#include "bus/base/limits.hpp"
 #include "subscribers/realtime/protocol.hpp"
 
 namespace {
@@ -38,14 +39,28 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     TopicInfo topic;
     topic.name = wanted->topic;
     topic.type = types.all().front();
-    must_be_json(protocol::subscribed(
-        request.id, topic,
-        {1, Offset(0), wanted->encoding, {wanted->slow, wanted->queue.value_or(1)}, wanted->skip_deleted, {}, {}}));
+    must_be_json(protocol::subscribed(request.id, topic,
+                                      {1,
+                                       Offset(0),
+                                       wanted->encoding,
+                                       {wanted->slow, wanted->queue.value_or(1)},
+                                       wanted->skip_deleted,
+                                       {},
+                                       {},
+                                       wanted->level,
+                                       wanted->consumer}));
+    const bool durable = !wanted->consumer.empty();
+    MILLRACE_ASSERT(wanted->consumer.size() <= limits::consumer_name_size_max, "so are names");
+    MILLRACE_ASSERT(durable || !wanted->take_over, "only a name is taken over");
+    MILLRACE_ASSERT(!durable || (wanted->level == Level::synced && wanted->slow == protocol::SlowPolicy::Kind::heal),
+                    "a durable consumer loses nothing");
   } else if (const auto* unwanted = std::get_if<protocol::Unsubscribe>(&request.what)) {
     must_be_json(protocol::unsubscribed(request.id, {unwanted->subscription, Offset(0), Offset(1), {}}));
   } else if (const auto* asked = std::get_if<protocol::AskBooks>(&request.what)) {
     must_be_json(protocol::books(request.id, "trades", protocol::SlowPolicy::Kind::heal,
                                  {asked->subscription, Offset(0), Offset(1), {}}, Offset(2)));
+  } else if (const auto* ack = std::get_if<protocol::Ack>(&request.what)) {
+    must_be_json(protocol::acked(request.id, ack->subscription, ack->next, Offset(0)));
   } else {
     must_be_json(protocol::pong(request.id, WallTime{1}));
   }

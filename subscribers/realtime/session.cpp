@@ -65,6 +65,8 @@ void Session::on_read(beast::error_code failed) {
         unsubscribe(request.id, unwanted->subscription);
       } else if (const auto* asked = std::get_if<protocol::AskBooks>(&request.what)) {
         show_books(request.id, asked->subscription);
+      } else if (const auto* ack = std::get_if<protocol::Ack>(&request.what)) {
+        acknowledge(request.id, *ack);
       } else {
         answer(protocol::pong(request.id, hub_.clock.wall()));
       }
@@ -125,44 +127,63 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
   subscription.request_id = request_id;
   subscription.last_sent = hub_.clock.monotonic();
 
-  const TailCache& cache = topic->cache;
-  const auto begin_at = [&](Offset offset, ReplayStart start) {
-    subscription.cursor = offset;
-    if (!cache.reaches(offset)) subscription.opening = start;
-  };
-  if (std::holds_alternative<protocol::Live>(request.start)) {
-    subscription.cursor = cache.next();
-  } else if (const auto* offset = std::get_if<Offset>(&request.start)) {
-    if (*offset > cache.next()) {
-      return refused(ErrorName::offset_ahead, "the topic's next offset is " + std::to_string(cache.next().value()));
+  subscription.view.level = request.level;
+  subscription.consumer = request.consumer;
+
+  const Offset next = topic->cache.next();
+  HoldRequest hold{std::move(request.consumer), std::nullopt, request.take_over};
+  if (const auto* offset = std::get_if<Offset>(&request.start)) {
+    if (*offset > next) {
+      return refused(ErrorName::offset_ahead, "the topic's next offset is " + std::to_string(next.value()));
     }
-    begin_at(*offset, *offset);
+    begin_at(subscription, *offset, *offset);
+    hold.start = *offset;
   } else if (const auto* position = std::get_if<Position>(&request.start)) {
     if (position->log_id != topic->info.log_id) {
       return refused(ErrorName::wrong_log, "the topic's log is " + to_hex(topic->info.log_id.bytes) + " now");
     }
-    begin_at(position->offset, *position);
+    begin_at(subscription, position->offset, *position);
     // Only the log knows where an earlier run ended.
     if (position->run != topic->info.run) subscription.opening = *position;
+    hold.start = *position;
   } else if (const auto* time = std::get_if<WallTime>(&request.start)) {
-    subscription.opening = *time;
+    hold.start = subscription.opening = *time;
+  } else if (std::holds_alternative<Earliest>(request.start)) {
+    hold.start = subscription.opening = Earliest{};
   } else {
-    subscription.opening = Earliest{};
+    subscription.cursor = topic->head(request.level);
   }
 
   last_id_ = subscription.id;
   subscriptions_.push_back(std::move(made));
-  topic->watchers.push_back(this);
+  topic->watchers_of(request.level).push_back(this);
+  if (!subscription.consumer.empty()) return claim(subscription, std::move(hold));
   subscription.caught_up = !subscription.opening;
   if (!subscription.opening) confirm(subscription);
 }
 
+void Session::begin_at(Subscription& subscription, Offset offset, const ReplayStart& start) {
+  subscription.cursor = offset;
+  if (offset < hub_.topics[subscription.topic].cache.first()) subscription.opening = start;
+}
+
 void Session::confirm(Subscription& subscription) {
   subscription.first = subscription.cursor;
-  answer(protocol::subscribed(subscription.request_id, hub_.topics[subscription.topic].info,
-                              {subscription.id, subscription.first, subscription.view.encoding, subscription.slow,
-                               subscription.skip_deleted, hub_.options.heartbeat, hub_.options.client_timeout_told()}));
+  answer(protocol::subscribed(
+      subscription.request_id, hub_.topics[subscription.topic].info,
+      {subscription.id, subscription.first, subscription.view.encoding, subscription.slow, subscription.skip_deleted,
+       hub_.options.heartbeat, hub_.options.client_timeout_told(), subscription.view.level, subscription.consumer}));
   subscription.request_id.clear();
+}
+
+void Session::end_with(Subscription& subscription, protocol::RequestError error) {
+  if (subscription.pending()) {
+    error.id = subscription.request_id;
+    refuse(error);
+  } else {
+    answer(protocol::error(error, account_of(subscription)));
+  }
+  forget(subscription.id);
 }
 
 void Session::unsubscribe(const std::string& request_id, std::uint32_t id) {
@@ -177,13 +198,13 @@ void Session::show_books(const std::string& request_id, std::uint32_t id) {
   if (!subscription) return;
   const Topic& topic = hub_.topics[subscription->topic];
   answer(protocol::books(request_id, topic.info.name, subscription->slow.kind, account_of(*subscription),
-                         topic.cache.next()));
+                         head_of(*subscription)));
 }
 
 // One that is still being opened has no number that a client could know.
-const Subscription* Session::find_confirmed(const std::string& request_id, std::uint32_t id) {
-  const Subscription* subscription = find(id);
-  if (subscription && !subscription->opening) return subscription;
+Subscription* Session::find_confirmed(const std::string& request_id, std::uint32_t id) {
+  Subscription* subscription = find(id);
+  if (subscription && !subscription->pending()) return subscription;
   refuse({protocol::ErrorName::unknown_subscription, "this session has no subscription " + std::to_string(id),
           request_id});
   return nullptr;
@@ -203,7 +224,7 @@ Subscription* Session::find(std::uint32_t id) {
 void Session::forget(std::uint32_t id) {
   const auto at = std::find_if(subscriptions_.begin(), subscriptions_.end(),
                                [id](const auto& subscription) { return subscription->id == id; });
-  auto& watchers = hub_.topics[(*at)->topic].watchers;
+  auto& watchers = hub_.topics[(*at)->topic].watchers_of((*at)->view.level);
   watchers.erase(std::find(watchers.begin(), watchers.end(), this));
   subscriptions_.erase(at);
 }
@@ -227,7 +248,7 @@ void Session::tick(MonotonicTime now) {
   }
   for (const auto& subscription : subscriptions_) {
     subscription->log_ran_dry = false;
-    if (subscription->opening || now - subscription->last_sent < hub_.options.heartbeat) continue;
+    if (subscription->pending() || now - subscription->last_sent < hub_.options.heartbeat) continue;
     subscription->last_sent = now;
     answer(protocol::heartbeat(subscription->id, hub_.topics[subscription->topic].info.name, subscription->cursor,
                                hub_.clock.wall()));

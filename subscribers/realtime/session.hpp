@@ -39,14 +39,27 @@ class Session final : public Connection {
   void answer(std::string message);
   void refuse(const protocol::RequestError& error);
   void subscribe(const std::string& request_id, protocol::Subscribe request);
+  // Asks the core for a durable consumer's name.
+  void claim(Subscription& subscription, HoldRequest request);
+  void on_claimed(std::uint32_t id, Result<std::unique_ptr<HeldName>> name);
+  void acknowledge(const std::string& request_id, const protocol::Ack& ack);
+  [[nodiscard]] bool end_if_name_lost(Subscription& subscription);
+  // Where memory goes back so far, else from the log, which may not have it any more.
+  void begin_at(Subscription& subscription, Offset offset, const ReplayStart& start);
   void unsubscribe(const std::string& request_id, std::uint32_t id);
   void show_books(const std::string& request_id, std::uint32_t id);
   // Answers once it is known where the subscription begins.
   void confirm(Subscription& subscription);
+  // It ends with an error, before it is confirmed or after.
+  void end_with(Subscription& subscription, protocol::RequestError error);
   [[nodiscard]] Subscription* find(std::uint32_t id);
   // For a request about it; refused if there is none.
-  [[nodiscard]] const Subscription* find_confirmed(const std::string& request_id, std::uint32_t id);
+  [[nodiscard]] Subscription* find_confirmed(const std::string& request_id, std::uint32_t id);
   [[nodiscard]] static protocol::Account account_of(const Subscription& subscription);
+  // The first offset that it is not shown yet.
+  [[nodiscard]] Offset head_of(const Subscription& subscription) const {
+    return hub_.topics[subscription.topic].head(subscription.view.level);
+  }
   void forget(std::uint32_t id);
 
   // Starts the next write if none is under way: an answer if there is one, else events, subscriptions taking turns.

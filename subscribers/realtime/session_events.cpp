@@ -42,6 +42,8 @@ void Session::send_next() {
 void Session::send_events(Subscription& subscription) {
   // What a read under way brings begins at the cursor: it must stay where it is.
   while (!subscription.reading) {
+    if (subscription.claiming) return;
+    if (end_if_name_lost(subscription)) return;
     if (subscription.opening) return read_log(subscription);
     if (end_if_too_slow(subscription)) return;
     if (!subscription.ready && !prepare(subscription)) return;
@@ -51,13 +53,14 @@ void Session::send_events(Subscription& subscription) {
     subscription.ready.reset();
     subscription.announced = false;
     hub_.enter(subscription.slow.kind, subscription.pass(*body));
+    if (subscription.name) subscription.name->sent(subscription.cursor);
     if (body->count > 0) return write_body(subscription, body);
   }
 }
 
 bool Session::prepare(Subscription& subscription) {
   Topic& topic = hub_.topics[subscription.topic];
-  const Offset head = topic.cache.next();
+  const Offset head = head_of(subscription);
   if (subscription.view.plan && subscription.cursor >= subscription.view.plan->end) subscription.view.plan.reset();
   // At the head, or beyond it when the log was ahead of the feeder: what comes next comes through the cache.
   if (subscription.cursor >= head) return false;
@@ -77,7 +80,7 @@ bool Session::look_ahead(Subscription& subscription) {
   if (!subscription.lookahead) {
     subscription.replay.reset();
     subscription.lookahead =
-        std::make_shared<Lookahead>(subscription.cursor, topic.cache.next(), hub_.options.conflated_keys_max);
+        std::make_shared<Lookahead>(subscription.cursor, head_of(subscription), hub_.options.conflated_keys_max);
     hub_.counters.add(Counter::conflations);
   }
   Lookahead& lookahead = *subscription.lookahead;
@@ -121,7 +124,7 @@ void Session::announce(Subscription& subscription) {
 bool Session::end_if_too_slow(Subscription& subscription) {
   const protocol::SlowPolicy& slow = subscription.slow;
   if (slow.kind != protocol::SlowPolicy::Kind::disconnect) return false;
-  const std::uint64_t behind = subscription.behind(hub_.topics[subscription.topic].cache.next());
+  const std::uint64_t behind = subscription.behind(head_of(subscription));
   if (behind <= slow.queue) subscription.within_bound = true;
   if (behind <= slow.queue || !subscription.within_bound) return false;
   hub_.counters.add(Counter::sessions_cut_behind);
@@ -209,14 +212,7 @@ void Session::on_chunk(std::uint32_t id, Result<ReplayChunk> chunk) {
     } else if (chunk) {
       take_chunk(*subscription, std::move(*chunk));
     } else {
-      auto error = protocol::from_error(chunk.error());
-      if (subscription->opening) {
-        error.id = subscription->request_id;
-        refuse(error);
-      } else {
-        answer(protocol::error(error, account_of(*subscription)));
-      }
-      forget(id);
+      end_with(*subscription, protocol::from_error(chunk.error()));
     }
   }
   pump();
@@ -237,7 +233,7 @@ void Session::take_chunk(Subscription& subscription, ReplayChunk chunk) {
   subscription.lookahead_failed = false;
   subscription.replay = std::move(chunk.replay);
   const Offset first = chunk.body->first;
-  const Offset head = hub_.topics[subscription.topic].cache.next();
+  const Offset head = head_of(subscription);
   if (subscription.opening) {
     const auto wanted = offset_of(*subscription.opening);
     subscription.opening.reset();
@@ -251,6 +247,7 @@ void Session::take_chunk(Subscription& subscription, ReplayChunk chunk) {
     answer(protocol::gap_deleted(subscription.id, hub_.topics[subscription.topic].info.name,
                                  {subscription.cursor, Offset(first.value() - 1), first - subscription.cursor}));
     hub_.enter(subscription.slow.kind, subscription.skip_to(first));
+    if (subscription.name) subscription.name->sent(subscription.cursor);
   }
   MILLRACE_ASSERT(first == subscription.cursor, "a chunk of the log begins where it is wanted");
   if (chunk.body->next > subscription.cursor) {

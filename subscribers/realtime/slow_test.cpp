@@ -282,6 +282,15 @@ class SlowSchedule : public SlowTest, public ::testing::WithParamInterface<std::
       wanted = {"K1", "K2"};
       fields += R"(,"filter":{"instrument":["K1","K2"]})";
     }
+    // Half of them at level synced, on a disk that lags; from numbers of its own.
+    std::mt19937 disk(seed + 1000);
+    const bool synced = disk() % 2 == 0;
+    std::uint64_t synced_end = names_.size();
+    const auto sync_to = [&](std::uint64_t end) { source_.sync(0, Offset(synced_end = end)); };
+    if (synced) {
+      source_.hold_sync(true);
+      fields += R"(,"level":"synced")";
+    }
     auto client = std::make_unique<AccountKeeper>(gateway_->port(),
                                                   fields + (up_to(1) == 0 ? R"(,"start":"earliest")" : ""), 4096);
     const auto go_on = [&] {
@@ -306,7 +315,10 @@ class SlowSchedule : public SlowTest, public ::testing::WithParamInterface<std::
     for (std::uint64_t step = 5 + up_to(10); step > 0; --step) {
       switch (up_to(5)) {
         case 0:
-          source_.forget_before(0, Offset(names_.size() - std::min<std::uint64_t>(names_.size(), up_to(300))));
+          // What is not synced is never deleted.
+          source_.forget_before(0,
+                                Offset(std::min(synced ? synced_end : names_.size(),
+                                                names_.size() - std::min<std::uint64_t>(names_.size(), up_to(300)))));
           break;
         case 1: {
           const std::uint64_t sequence = names_.size() + 1 + skipped_;
@@ -330,8 +342,13 @@ class SlowSchedule : public SlowTest, public ::testing::WithParamInterface<std::
             if (!client->one()) go_on();
           }
       }
+      if (synced) {
+        EXPECT_TRUE(client->offsets.empty() || client->offsets.back() < synced_end) << "shown before it was synced";
+        if (disk() % 2 == 0) sync_to(synced_end + disk() % (names_.size() - synced_end + 1));
+      }
       if (HasFatalFailure()) return;
     }
+    if (synced) sync_to(names_.size());
     while (!client->until(names_.size())) {
       go_on();
       if (HasFailure()) return;

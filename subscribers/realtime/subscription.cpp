@@ -41,7 +41,7 @@ Result<ReplayChunk> read_events(ReplayRead& work) {
     if (limit == 0) break;
     const auto count = work.replay->read([&](const LiveEvent& event) { block.append(event, *work.type); }, limit);
     // What came before an error is good; the error shows again at the next read, with nothing before it.
-    if (!block.empty()) gather(block, work.view, *work.type, SIZE_MAX, *body, uncounted);
+    if (!block.empty()) gather(block, work.view, *work.type, {}, *body, uncounted);
     if (!count) {
       if (body->next > body->first) break;
       return fail(count.error());
@@ -53,7 +53,7 @@ Result<ReplayChunk> read_events(ReplayRead& work) {
 
 Result<ReplayChunk> read_from(EventSource& source, ReplayRead& work) {
   if (!work.replay) {
-    auto opened = source.replay(work.topic, work.start);
+    auto opened = source.replay(work.topic, work.start, work.view.level);
     if (!opened) return fail(std::move(opened).error());
     work.replay = std::move(*opened);
   }

@@ -30,7 +30,12 @@ struct Subscription {
   Books books;                // of [first, cursor)
   MonotonicTime last_sent;    // events or heartbeat
 
-  // While the log is being opened at a start: the subscribe request has not been answered.
+  // Of a durable consumer.
+  std::string consumer;
+  std::unique_ptr<HeldName> name;
+  std::shared_ptr<void> claiming;  // while the core is asked for the name: gone with the subscription
+
+  // While the log is being opened at a start.
   std::optional<ReplayStart> opening;
   std::string request_id;
 
@@ -50,6 +55,8 @@ struct Subscription {
   // By publisher, the last sequence in [first, cursor).
   std::vector<std::pair<PublisherId, Sequence>> sequences;
 
+  // Until it is known where it begins: the subscribe request has not been answered.
+  [[nodiscard]] bool pending() const { return opening || claiming; }
   [[nodiscard]] std::uint64_t behind(Offset head) const { return head > cursor ? head - cursor : 0; }
   [[nodiscard]] bool to_be_conflated(Offset head) const {
     return slow.kind == protocol::SlowPolicy::Kind::conflate && !view.plan && behind(head) > slow.queue;

@@ -24,6 +24,11 @@ void TailCache::append(EventBlock block) {
   trim();
 }
 
+void TailCache::restart(Offset next) {
+  blocks_.clear();
+  next_ = next;
+}
+
 EventBlock& TailCache::block_of(Offset offset) {
   MILLRACE_ASSERT(first() <= offset && offset < next_, "only what is cached can be asked for");
   // The first block that begins behind the offset is the one after ours.

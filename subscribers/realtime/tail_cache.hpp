@@ -19,6 +19,8 @@ class TailCache {
   // Events that it has already are ignored; after a gap it keeps what comes now and forgets what was before, so that
   // those who were before read the gap from the log.
   void append(EventBlock block);
+  // Offsets from `next` on are given out again: forgets all, and goes on from there.
+  void restart(Offset next);
 
   [[nodiscard]] Offset next() const { return next_; }
   [[nodiscard]] Offset first() const { return blocks_.empty() ? next_ : blocks_.front().first(); }

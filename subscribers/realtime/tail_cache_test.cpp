@@ -48,6 +48,17 @@ TEST_F(TailCacheTest, TheOldestAreForgottenBeyondTheLimits) {
   EXPECT_FALSE(by_bytes.reaches(Offset(0)));
 }
 
+TEST_F(TailCacheTest, OffsetsThatAreGivenOutAgainTakeThePlaceOfWhatWasThere) {
+  TailCache cache(Offset(0), 1 << 20, 1000);
+  cache.append(block(0, 10));
+  cache.restart(Offset(6));
+  EXPECT_FALSE(cache.reaches(Offset(5))) << "what came before is the log's to tell";
+  EXPECT_EQ(cache.next(), Offset(6));
+  cache.append(block(6, 2));
+  EXPECT_TRUE(cache.reaches(Offset(6)));
+  EXPECT_EQ(cache.next(), Offset(8));
+}
+
 TEST_F(TailCacheTest, JsonCountsAgainstTheLimit) {
   TailCache cache(Offset(0), 200'000, 1'000'000);
   for (std::uint64_t i = 0; i < 175; ++i) cache.append(block(i, 1, 1000));
@@ -56,7 +67,7 @@ TEST_F(TailCacheTest, JsonCountsAgainstTheLimit) {
   Body body;
   body.next = first;
   while (body.next < cache.next()) {
-    gather(cache.block_of(body.next), {}, type_, SIZE_MAX, body, counters);
+    gather(cache.block_of(body.next), {}, type_, {}, body, counters);
   }
   cache.trim();
   EXPECT_LE(cache.bytes(), 200'000u);

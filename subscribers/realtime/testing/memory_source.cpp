@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 
 #include "bus/base/assert.hpp"
 
@@ -67,6 +68,7 @@ Offset MemorySource::append(std::size_t topic, Key key, std::span<const std::byt
   const WallTime time = now.value_or(WallTime{first_time + time_step * static_cast<std::int64_t>(offset.value())});
   log.events.push_back({time, make_frame(sequence, time, key, payload)});
   ++log.info.next;
+  if (!sync_held_) log.synced = log.info.next;
   log.publishers.front().last = sequence;
   return offset;
 }
@@ -74,6 +76,32 @@ Offset MemorySource::append(std::size_t topic, Key key, std::span<const std::byt
 void MemorySource::forget_before(std::size_t topic, Offset offset) {
   const std::scoped_lock lock(mutex_);
   logs_[topic].info.first = offset;
+}
+
+void MemorySource::sync(std::size_t topic, Offset end) {
+  const std::scoped_lock lock(mutex_);
+  logs_[topic].synced = end;
+}
+
+void MemorySource::roll_back(std::size_t topic) {
+  const std::scoped_lock lock(mutex_);
+  Log& log = logs_[topic];
+  ++log.info.run;
+  log.info.next = log.synced;
+  log.polled = std::min(log.polled, log.synced);
+  log.events.resize(log.synced.value());
+}
+
+void MemorySource::reset_consumer(const std::string& name, Offset offset) {
+  const std::scoped_lock lock(mutex_);
+  Consumer& consumer = consumers_.at(name);
+  consumer = {offset, offset, offset, consumer.generation + 1, false};
+}
+
+std::optional<MemorySource::Consumer> MemorySource::consumer(const std::string& name) const {
+  const std::scoped_lock lock(mutex_);
+  const auto at = consumers_.find(name);
+  return at == consumers_.end() ? std::nullopt : std::optional(at->second);
 }
 
 void MemorySource::skip_sequences(std::size_t topic, std::uint64_t count) {
@@ -104,6 +132,7 @@ std::vector<TopicInfo> MemorySource::topics() {
     if (!std::exchange(log.begun, true)) log.polled = log.info.next;
     out.push_back(log.info);
     out.back().recorded_end = log.info.next;
+    out.back().synced_end = std::min(log.synced, log.polled);
   }
   return out;
 }
@@ -138,9 +167,15 @@ std::uint64_t MemorySource::poll(const Handler& handler, std::size_t limit) {
   return count;
 }
 
+Offset MemorySource::synced_end(std::size_t topic) {
+  const std::scoped_lock lock(mutex_);
+  return std::min(logs_[topic].synced, logs_[topic].polled);
+}
+
 class MemoryReplay final : public Replay {
  public:
-  MemoryReplay(MemorySource& source, std::size_t topic, Offset next) : source_(source), topic_(topic), next_(next) {}
+  MemoryReplay(MemorySource& source, std::size_t topic, Offset next, Level level)
+      : source_(source), topic_(topic), next_(next), level_(level) {}
 
   [[nodiscard]] Offset next() const override { return next_; }
   [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
@@ -148,7 +183,7 @@ class MemoryReplay final : public Replay {
     const auto& log = source_.logs_[topic_];
     if (next_ < log.info.first) return fail(ErrorCode::deleted, "retention deleted what comes next");
     std::size_t count = 0;
-    for (; next_ < log.info.next && count < limit; ++count) {
+    for (; next_ < log.end(level_) && count < limit; ++count) {
       handler(MemorySource::view(log, next_));
       ++next_;
     }
@@ -159,12 +194,19 @@ class MemoryReplay final : public Replay {
   MemorySource& source_;
   std::size_t topic_;
   Offset next_;
+  Level level_;
 };
 
-Result<std::unique_ptr<Replay>> MemorySource::replay(std::size_t topic, const ReplayStart& start) {
+Result<std::unique_ptr<Replay>> MemorySource::replay(std::size_t topic, const ReplayStart& start, Level level) {
   ++replays_;
   const std::scoped_lock lock(mutex_);
   const Log& log = logs_[topic];
+  const auto found = find(log, start, log.end(level));
+  if (!found) return fail(found.error());
+  return std::make_unique<MemoryReplay>(*this, topic, *found, level);
+}
+
+Result<Offset> MemorySource::find(const Log& log, const ReplayStart& start, Offset end) {
   Offset next = log.info.first;
   if (const auto* offset = std::get_if<Offset>(&start)) next = *offset;
   if (const auto* position = std::get_if<Position>(&start)) {
@@ -172,15 +214,75 @@ Result<std::unique_ptr<Replay>> MemorySource::replay(std::size_t topic, const Re
     next = position->offset;
   }
   if (const auto* time = std::get_if<WallTime>(&start)) {
-    while (next < log.info.next && log.events[next.value()].record_time < *time) ++next;
+    while (next < end && log.events[next.value()].record_time < *time) ++next;
   }
   if (next < log.info.first) {
     return fail(ErrorCode::deleted, "the oldest event is " + std::to_string(log.info.first.value()));
   }
-  if (next > log.info.next) {
-    return fail(ErrorCode::invalid_argument, "the next offset is " + std::to_string(log.info.next.value()));
+  if (next > end) return fail(ErrorCode::invalid_argument, "the next offset is " + std::to_string(end.value()));
+  return next;
+}
+
+// As the core keeps it: one owner, fenced by the generation.
+class MemoryName final : public HeldName {
+ public:
+  MemoryName(MemorySource& source, std::string name, const MemorySource::Consumer& consumer)
+      : source_(source), name_(std::move(name)), generation_(consumer.generation), begin_(consumer.checkpoint) {}
+  ~MemoryName() override {
+    const std::scoped_lock lock(source_.mutex_);
+    if (own().generation != generation_) return;
+    own().held = false;
+    own().checkpoint = own().acked;
   }
-  return std::make_unique<MemoryReplay>(*this, topic, next);
+
+  [[nodiscard]] Offset begin() const override { return begin_; }
+  [[nodiscard]] Status look() override {
+    const std::scoped_lock lock(source_.mutex_);
+    if (own().generation != generation_) return fail(ErrorCode::fenced, "another has the name: subscribe anew");
+    return {};
+  }
+  void sent(Offset next) override {
+    const std::scoped_lock lock(source_.mutex_);
+    if (own().generation == generation_) own().sent = next;
+  }
+  [[nodiscard]] Status ack(Offset end) override {
+    MILLRACE_TRY(look());
+    const std::scoped_lock lock(source_.mutex_);
+    own().acked = std::max(own().acked, end);
+    if (!source_.checkpoints_held_) own().checkpoint = own().acked;
+    return {};
+  }
+  [[nodiscard]] Offset acked() const override {
+    const std::scoped_lock lock(source_.mutex_);
+    return own().acked;
+  }
+  [[nodiscard]] Offset checkpoint() const override {
+    const std::scoped_lock lock(source_.mutex_);
+    return own().checkpoint;
+  }
+
+ private:
+  [[nodiscard]] MemorySource::Consumer& own() const { return source_.consumers_.at(name_); }
+
+  MemorySource& source_;
+  std::string name_;
+  std::uint64_t generation_;
+  Offset begin_;
+};
+
+Result<std::unique_ptr<HeldName>> MemorySource::hold(std::size_t topic, const HoldRequest& request) {
+  while (claims_held_) std::this_thread::yield();
+  const std::scoped_lock lock(mutex_);
+  const Log& log = logs_[topic];
+  const auto start = request.start ? find(log, *request.start, log.synced) : Result<Offset>(log.synced);
+  if (!start) return fail(start.error());
+  const auto [at, is_new] = consumers_.try_emplace(request.consumer, Consumer{*start, *start, *start});
+  Consumer& consumer = at->second;
+  if (consumer.held && !request.take_over) return fail(ErrorCode::in_use, "the name is held: end who has it");
+  ++consumer.generation;
+  consumer.held = true;
+  consumer.acked = consumer.sent = consumer.checkpoint;
+  return std::make_unique<MemoryName>(*this, request.consumer, consumer);
 }
 
 }  // namespace millrace::gateway::testing

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -37,6 +38,25 @@ class MemorySource final : public EventSource {
   void skip_sequences(std::size_t topic, std::uint64_t count);
   // While held, the feeder gets nothing: the log runs ahead of it.
   void hold_poll(bool held) { held_ = held; }
+  // What is published is synced at once, unless this is held; then sync() says how far.
+  void hold_sync(bool held) { sync_held_ = held; }
+  void sync(std::size_t topic, Offset end);
+  // As a reopened disk may: what is not synced is void, and its offsets are given out again in a new run.
+  void roll_back(std::size_t topic);
+  // While held, nobody gets an answer of the core; others wait for nobody.
+  void hold_claims(bool held) { claims_held_ = held; }
+  // As `millrace consumers reset` does.
+  void reset_consumer(const std::string& name, Offset offset);
+  // Nothing acknowledged becomes durable.
+  void hold_checkpoints(bool held) { checkpoints_held_ = held; }
+  struct Consumer {
+    Offset acked;
+    Offset checkpoint;
+    Offset sent;
+    std::uint64_t generation = 0;
+    bool held = false;
+  };
+  [[nodiscard]] std::optional<Consumer> consumer(const std::string& name) const;
   void set_health(Health health);
   void set_topic_state(std::size_t topic, TopicState state, const std::string& reason);
   void set_publisher_state(std::size_t topic, PublisherState state);
@@ -46,10 +66,14 @@ class MemorySource final : public EventSource {
   [[nodiscard]] std::vector<PublisherInfo> publishers(std::size_t topic) override;
   [[nodiscard]] Health health() override;
   std::uint64_t poll(const Handler& handler, std::size_t limit) override;
-  [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start) override;
+  [[nodiscard]] Offset synced_end(std::size_t topic) override;
+  [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
+                                                       Level level) override;
+  [[nodiscard]] Result<std::unique_ptr<HeldName>> hold(std::size_t topic, const HoldRequest& request) override;
 
  private:
   friend class MemoryReplay;
+  friend class MemoryName;
   struct Stored {
     WallTime record_time;
     std::vector<std::byte> frame;
@@ -59,10 +83,14 @@ class MemorySource final : public EventSource {
     std::vector<PublisherInfo> publishers;
     std::deque<Stored> events;  // all of them, from offset 0
     Offset polled;
+    Offset synced;
     std::uint64_t skipped = 0;
     bool begun = false;
+
+    [[nodiscard]] Offset end(Level level) const { return level == Level::synced ? synced : info.next; }
   };
   Offset append(std::size_t topic, Key key, std::span<const std::byte> payload, std::optional<WallTime> now);
+  [[nodiscard]] static Result<Offset> find(const Log& log, const ReplayStart& start, Offset end);
   [[nodiscard]] static LiveEvent view(const Log& log, Offset offset);
 
   mutable std::mutex mutex_;
@@ -71,6 +99,10 @@ class MemorySource final : public EventSource {
   Health health_;
   std::atomic<std::size_t> replays_{0};
   std::atomic<bool> held_{false};
+  std::atomic<bool> sync_held_{false};
+  std::atomic<bool> claims_held_{false};
+  std::atomic<bool> checkpoints_held_{false};
+  std::map<std::string, Consumer> consumers_;
 };
 
 }  // namespace millrace::gateway::testing
