@@ -2,6 +2,7 @@
 #include <sys/eventfd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "bus/outcome.hpp"
 #include "bus/publisher.hpp"
@@ -91,7 +92,7 @@ Acknowledgement Publisher::await(Sequence sequence, const Ack& ack, AwaitOptions
   const Clock& clock = clock_.source();
   for (unsigned attempt = 0; attempt < std::max(options.attempts, 1u); ++attempt) {
     const MonotonicTime deadline = clock.monotonic() + options.timeout;
-    bool wanted = false;
+    const ring::Watermarks* asked = nullptr;  // of the core that was told
     for (;;) {
       (void)ready();  // takes up the next core, and offers again
       const ring::TopicMarks& topic = attachment_->marks->topic;
@@ -101,8 +102,7 @@ Acknowledgement Publisher::await(Sequence sequence, const Ack& ack, AwaitOptions
       const std::uint32_t seen = news.load(std::memory_order_acquire);
       const AckStatus status = acknowledged(sequence, ack);
       if (status != AckStatus::timed_out) return {status, position_of(sequence)};
-      if (!wanted) want(sequence, ack);
-      wanted = true;
+      if (std::exchange(asked, attachment_->marks) != attachment_->marks) want(sequence, ack);
       const auto left = deadline - clock.monotonic();
       if (left.count() <= 0) break;
       futex_wait(news, seen, std::min(left, link_interval));

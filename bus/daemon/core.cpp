@@ -217,7 +217,7 @@ void Core::attach_publisher(const control::Client& client, std::uint64_t correla
     owner.client = client.id;
     owner.connected = true;
     watch_.set_state(on, owner, PublisherState::healthy, HealthReason::recovered);
-    return answer_attached(wanted, owner, Sequence(), true);
+    return answer_attached(wanted, owner, true);
   }
   if (!request.take_over || owner.incarnation == client.incarnation) {
     return answer_in_use(wanted, owner);
@@ -257,16 +257,17 @@ void Core::on_admitted(const Admitted& admitted) {
   owner.phase = Owner::Phase::writing;
   owner.id = admitted.result->publisher;
   owner.epoch = admitted.result->epoch;
+  owner.last_sequence = admitted.result->last_sequence;
   owner.progress_seen = clock_.monotonic();
   if (admitted.token == health_token) {
     return health_.open(stream.pages->ring(), stream.pages->first_page(), *admitted.result);
   }
   health_.add({HealthSubject::publisher, owner.name, topic.config().name, HealthState::none, HealthState::healthy,
                HealthReason::started, static_cast<std::int64_t>(owner.epoch.value())});
-  answer_attached(request, owner, admitted.result->last_sequence, false);
+  answer_attached(request, owner, false);
 }
 
-void Core::answer_attached(const Request& request, const Owner& owner, Sequence last_sequence, bool resumed) {
+void Core::answer_attached(const Request& request, const Owner& owner, bool resumed) {
   Topic& topic = *topics_[request.topic];
   const Stream& stream = topic.streams()[request.stream];
   control::PublisherAttachedT attached;
@@ -274,7 +275,7 @@ void Core::answer_attached(const Request& request, const Owner& owner, Sequence 
   attached.epoch = owner.epoch.value();
   attached.stream = static_cast<std::uint32_t>(request.stream);
   attached.first_page = stream.pages->first_page().value();
-  attached.last_sequence = last_sequence.value();
+  attached.last_sequence = owner.last_sequence.value();
   attached.ring_offset = stream.memory.offset;
   attached.ring_bytes = stream.memory.bytes.size();
   attached.stall_policy = static_cast<control::StallPolicy>(topic.config().stall_policy);

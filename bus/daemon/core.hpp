@@ -73,7 +73,7 @@ class Core final : public Agent, private control::Server::Handler {
                                    const std::string& name) const;
   void admit(const control::Client& client, Request request);
   void on_admitted(const Admitted& admitted);
-  void answer_attached(const Request& request, const Owner& owner, Sequence last_sequence, bool resumed);
+  void answer_attached(const Request& request, const Owner& owner, bool resumed);
   void answer_in_use(const Request& request, const Owner& owner);
   void answer_error(control::ClientId client, std::uint64_t correlation, const Error& error);
   void release(std::size_t topic, std::size_t stream, control::PublisherState state, schemas::HealthReason reason);

@@ -212,6 +212,10 @@ std::uint64_t Disk::reopen() {
   std::uint64_t work = 0;
   for (Reopen request; reopens_.try_dequeue(request); ++work) {
     request.status = recorders_[request.topic]->reopen(clock_.wall());
+    // What somebody was to be admitted with, and was not on the disk, is lost.
+    for (Waiting& waiting : waiting_) {
+      if (waiting.request.topic == request.topic) waiting.admission.reset();
+    }
     reopened_.enqueue(std::move(request));
   }
   return work;

@@ -36,6 +36,7 @@ struct Owner {
   bool connected = true;
   PublisherId id;
   Epoch epoch;
+  Sequence last_sequence;  // as it was admitted
   control::PublisherState state = control::PublisherState::healthy;
   std::string reason;
   std::uint64_t progress = 0;  // as last seen

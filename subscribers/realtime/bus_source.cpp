@@ -28,6 +28,7 @@ class LogReplay final : public Replay {
     std::shared_ptr<const BusSource::LogEnd> end;
     Level level;
     std::uint64_t run;  // that it was opened in
+    std::uint32_t failures;
   };
   LogReplay(wal::Reader reader, Offset next, Log log) : log_(std::move(reader)), next_(next), from_(std::move(log)) {}
 
@@ -35,7 +36,7 @@ class LogReplay final : public Replay {
   [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
     std::size_t count = 0;
     const Offset end = log_end();
-    MILLRACE_TRY(follow_run(end));
+    MILLRACE_TRY(leave_closed_segment(end));
     while (count < limit) {
       if (const auto event = cursor_ ? cursor_->next() : std::nullopt) {
         next_ = event->offset.next();
@@ -58,16 +59,18 @@ class LogReplay final : public Replay {
     const bool synced = from_.level == Level::synced;
     return Offset((synced ? from_.end->synced : from_.end->offset).load(std::memory_order_acquire));
   }
-  // A new run may have begun behind `next_`: the segment stood in then goes on with what is void.
-  [[nodiscard]] Status follow_run(Offset end) {
+  // Where the topic was reopened, or a new run begun, the segment stood in may go on with what is void.
+  [[nodiscard]] Status leave_closed_segment(Offset end) {
     const std::uint64_t run = from_.end->run.load(std::memory_order_relaxed);
-    if (run == from_.run || next_ >= end) return {};
+    const std::uint32_t failures = from_.end->failures.load(std::memory_order_relaxed);
+    if ((run == from_.run && failures == from_.failures) || next_ >= end) return {};
     auto log = wal::Reader::open(wal::posix_file_system(), from_.folder);
     if (!log) return fail(log.error());
     MILLRACE_TRY(log->seek(next_));
     log_ = std::move(*log);
     cursor_.reset();
     from_.run = run;
+    from_.failures = failures;
     return {};
   }
 
@@ -146,15 +149,16 @@ Result<std::unique_ptr<BusSource>> BusSource::open(Bus& bus, const Clock& clock)
   return source;
 }
 
-// The run first: whoever sees the end of a new one knows that one, too.
+// The run and the failures first: whoever sees an end behind them knows them, too.
 void BusSource::look_at_end(Topic& topic) {
   const Follower& follower = *topic.subscriber.follower();
   const Follower::Freshness fresh = follower.freshness();
+  const ring::TopicMarks& marks = follower.attachment()->marks->topic;
   topic.log_end->run.store(follower.position().run.value(), std::memory_order_relaxed);
+  topic.log_end->failures.store(marks.failures.load(std::memory_order_acquire), std::memory_order_relaxed);
   topic.log_end->offset.store(fresh.recorded_end.value(), std::memory_order_release);
   // A run that the follower has not taken up yet may give out again what it has handed over: nothing of that run is
   // shown as synced before. Who sees an end of a new run sees the run.
-  const ring::TopicMarks& marks = follower.attachment()->marks->topic;
   if (Run(marks.run.load(std::memory_order_acquire)) != follower.position().run) return;
   topic.log_end->synced.store(fresh.synced_end.value(), std::memory_order_release);
 }
@@ -256,13 +260,15 @@ Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const Repla
   const bool synced = level == Level::synced;
   const Offset end((synced ? topic.log_end->synced : topic.log_end->offset).load(std::memory_order_acquire));
   const Run run(topic.log_end->run.load(std::memory_order_relaxed));
+  const std::uint32_t failures = topic.log_end->failures.load(std::memory_order_relaxed);
   auto log = wal::Reader::open(wal::posix_file_system(), topic.description.log_folder);
   if (!log) return fail(log.error());
   const auto next = find_start(*log, start_of(start), end, run);
   if (!next) return fail(next.error());
   MILLRACE_TRY(log->seek(*next));
-  return std::make_unique<LogReplay>(std::move(*log), *next,
-                                     LogReplay::Log{topic.description.log_folder, topic.log_end, level, run.value()});
+  return std::make_unique<LogReplay>(
+      std::move(*log), *next,
+      LogReplay::Log{topic.description.log_folder, topic.log_end, level, run.value(), failures});
 }
 
 Result<std::unique_ptr<HeldName>> BusSource::hold(std::size_t topic, const HoldRequest& request) {

@@ -43,6 +43,7 @@ class BusSource final : public EventSource {
     std::atomic<std::uint64_t> offset{0};
     std::atomic<std::uint64_t> synced{0};
     std::atomic<std::uint64_t> run{0};
+    std::atomic<std::uint32_t> failures{0};  // of the topic, as its watermarks count them
   };
 
   // Subscribes to every topic of the core. `bus` outlives it; its end may wait for an answer of the core, at most as

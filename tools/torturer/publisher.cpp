@@ -7,6 +7,7 @@
 namespace millrace::torture {
 namespace {
 
+constexpr std::chrono::milliseconds wait{100};
 constexpr std::uint64_t burst = 256;  // events between two looks at clock and watermarks
 
 // The core may be dead, and the one before in this place not yet known to be.
@@ -50,9 +51,8 @@ class Publishing {
       idle.idle(number_ - before);
     }
     while (acknowledged_.next() < publisher_.next_sequence()) {
-      publisher_.idle();
+      (void)publisher_.await(Sequence(publisher_.next_sequence().value() - 1), Ack::synced(), {wait, 1});
       MILLRACE_TRY(note_acknowledged());
-      idle.idle(0);
     }
     return {};
   }
@@ -73,7 +73,8 @@ class Publishing {
 
   [[nodiscard]] Status note_acknowledged() {
     const Sequence synced = publisher_.synced_sequence();
-    if (synced >= base_ && synced > acknowledged_) {
+    if (synced >= base_ && synced > acknowledged_ &&
+        publisher_.acknowledged(synced, Ack::synced()) == AckStatus::acknowledged) {
       acknowledged_ = synced;
       journal_.add({Kind::acknowledged, options_.slot, options_.life, base_.value(), synced.value(), 0, 0, 0});
     }

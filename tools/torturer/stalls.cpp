@@ -100,16 +100,17 @@ StallReport report_stalls(const std::vector<Place>& places, const std::vector<In
       const Span stall{from, from + length};
       const Incident* cause = nullptr;
       bool own = false;
-      int of_core = 0;
+      int of_core = 0, of_edge = 0;
       for (const Incident& incident : incidents) {
         if (!touches(incident, stall)) continue;
         own |= incident.victim == place.kind && incident.index == place.index;
         if (incident.victim == Victim::core && incident.at < stall.to) ++of_core;
+        if (incident.victim >= Victim::gateway) ++of_edge;
         if (cause == nullptr || weight(incident) >= weight(*cause)) cause = &incident;
       }
       if (own) continue;  // it was itself that was stopped
       if (place.kind == Victim::websocket) {
-        if (cause != nullptr && cause->victim >= Victim::gateway && !cause->stop && cause->at > stall.from) {
+        if (of_edge == 1 && cause->victim >= Victim::gateway && !cause->stop && cause->at > stall.from) {
           raise(report.websocket_back, stall.to - cause->at);
         }
         continue;
