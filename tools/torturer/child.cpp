@@ -23,7 +23,13 @@ Result<Child> Child::start(std::vector<std::string> command, const std::string& 
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t starter = ::getpid();
+  // Told to end before it listens, it must not die of it: see catch_end().
+  sigset_t end, before;
+  sigemptyset(&end);
+  sigaddset(&end, SIGTERM);
+  ::sigprocmask(SIG_BLOCK, &end, &before);
   const pid_t pid = ::fork();
+  if (pid != 0) ::sigprocmask(SIG_SETMASK, &before, nullptr);
   if (pid < 0) return fail_errno("cannot start " + command[0], errno);
   if (pid == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -13,7 +13,7 @@
 
 namespace millrace::torture {
 
-// Dies with its starter. Its standard output and error are appended to a file.
+// Dies with its starter. Its standard output and error are appended to a file. It begins with SIGTERM blocked.
 class Child {
  public:
   [[nodiscard]] static Result<Child> start(std::vector<std::string> command, const std::string& output);

@@ -18,6 +18,10 @@ void catch_end() {
   action.sa_handler = [](int) { ending.store(true, std::memory_order_relaxed); };
   action.sa_flags = SA_RESTART;
   ::sigaction(SIGTERM, &action, nullptr);
+  sigset_t end;
+  sigemptyset(&end);
+  sigaddset(&end, SIGTERM);
+  ::sigprocmask(SIG_UNBLOCK, &end, nullptr);
 }
 
 bool told_to_end() {
