@@ -35,7 +35,7 @@ struct Event {
 struct Gap {
   enum class Reason {
     lapped,        // level live: read too slowly; the log has them
-    not_recorded,  // the log never had them: the disk stalled under live_only
+    not_recorded,  // the log never had them: the disk stalled under live_only, or failed without syncing
     retracted,     // level live: shown, and the log will never have them
     rolled_back,   // level recorded: everything shown from offset `void_from` on is void, and comes anew
   };

@@ -19,7 +19,7 @@ class Reoffer {
       : old_(std::move(old)), end_(end), batched_(batched.begin(), batched.end()) {}
 
   // Goes on until all is offered (true) or no page is free (false). Events of a page are offered as one batch, so that
-  // what was published whole stays whole. Where an old page is gone (live_only) the writer skips its sequences. The
+  // what was published whole stays whole. Where an old page is gone (may_lose()) the writer skips its sequences. The
   // open batch comes last, and is left open.
   [[nodiscard]] bool run(ring::Writer& into);
   // Begins anew, for a ring of yet another core: what has been recorded meanwhile is left out.

@@ -38,7 +38,7 @@ struct PublishPosition {
 enum class AckStatus {
   acknowledged,
   timed_out,     // not known yet. The event may well be recorded: ask outcome() later, never publish it again
-  not_recorded,  // the log will never have it: the disk stalled under stall policy live_only
+  not_recorded,  // the log will never have it: the disk stalled under live_only, or failed without syncing
   disconnected,  // the core is away; the event is offered to the next one without the caller's doing
   failed,        // the topic is closed after a disk failure, until it is reopened; not known yet
   no_consumer,   // there is no durable consumer of that name
@@ -58,7 +58,7 @@ enum class Fate {
   pending,       // not known yet
   recorded,      // in the log, not yet known to be on the disk
   synced,        // on the disk
-  not_recorded,  // given up under live_only: declared in the log as a gap
+  not_recorded,  // given up: declared in the log as a gap
   lost,          // never recorded, and its publisher's name went on without it
 };
 [[nodiscard]] std::string_view to_string(Fate fate);

@@ -88,7 +88,9 @@ class Daemon {
   void run(Notify& notify);
 
  private:
-  [[nodiscard]] Status start_topics(const std::optional<DeadSegment>& dead);
+  // Opens each topic's log, and saves what a dead core left in memory.
+  [[nodiscard]] Result<std::vector<OpenLog>> open_logs() const;
+  [[nodiscard]] Status start_topics(std::vector<OpenLog> logs);
 
   const Config& config_;
   std::optional<schemas::Registry> registry_;
@@ -107,7 +109,6 @@ Status Daemon::start() {
   MILLRACE_TRY(make_folder(config_.log_dir));
   auto server = control::Server::open(config_.socket_path(), 0666, {});  // rights are checked message by message
   if (!server) return fail(server.error());
-  const std::optional<DeadSegment> dead = DeadSegment::open(config_.manifest_path());  // before RouDi purges it
 
   std::vector<RingRequest> rings;
   for (const TopicConfig& topic : config_.topics) {
@@ -115,10 +116,14 @@ Status Daemon::start() {
       rings.push_back({topic.name, "stream" + std::to_string(i), topic.ring_bytes});
     }
   }
+  // All of the dead core's memory is in the log before RouDi purges it: this core may die, too.
+  MILLRACE_TRY(SharedSegment::check(rings));
+  auto logs = open_logs();
+  if (!logs) return fail(logs.error());
   auto segment = SharedSegment::start(rings);
   if (!segment) return fail(segment.error());
   segment_ = std::move(*segment);
-  MILLRACE_TRY(start_topics(dead));
+  MILLRACE_TRY(start_topics(std::move(*logs)));
 
   std::vector<TopicRecorder*> recorders;
   for (const auto& topic : topics_) recorders.push_back(&topic->recorder());
@@ -131,24 +136,35 @@ Status Daemon::start() {
   return {};
 }
 
-Status Daemon::start_topics(const std::optional<DeadSegment>& dead) {
-  Manifest manifest{segment_->file_path(), {}};
-  std::size_t next = 0;
+Result<std::vector<OpenLog>> Daemon::open_logs() const {
+  const std::optional<DeadSegment> dead = DeadSegment::open(config_.manifest_path());
+  std::vector<OpenLog> logs;
   for (const TopicConfig& config : config_.topics) {
     const schemas::EventType* type = registry_->find(config.type);
     MILLRACE_ASSERT(type != nullptr, "the configuration names known types only");
     auto log = open_log_of(config, config_, *type, dead);
     if (!log) return fail(log.error());
+    logs.push_back(std::move(*log));
+  }
+  return logs;
+}
+
+Status Daemon::start_topics(std::vector<OpenLog> logs) {
+  Manifest manifest{segment_->file_path(), {}};
+  std::size_t next = 0;
+  for (std::size_t t = 0; t < logs.size(); ++t) {
+    const TopicConfig& config = config_.topics[t];
+    OpenLog& log = logs[t];
     std::vector<RingMemory> rings;
     const std::size_t first = next;
     for (std::uint32_t i = 0; i < config.publishers; ++i, ++next) {
       rings.push_back({{segment_->ring(next), config.ring_bytes}, segment_->ring_offset(next)});
       manifest.rings.push_back({config.name, segment_->ring_offset(next), config.ring_bytes});
     }
-    auto topic =
-        Topic::create(config, *type, std::move(rings), std::move(log->writer), log->folder, log->checkpoints.records());
+    auto topic = Topic::create(config, *registry_->find(config.type), std::move(rings), std::move(log.writer),
+                               log.folder, log.checkpoints.records());
     if (!topic) return fail(topic.error());
-    checkpoints_.push_back(std::move(log->checkpoints));
+    checkpoints_.push_back(std::move(log.checkpoints));
     for (std::size_t i = first; i < next; ++i) segment_->announce(i);
     topics_.push_back(std::move(*topic));
   }

@@ -2,6 +2,7 @@
 // are killed in full flight, everything committed is in the log, and everybody comes back by themselves.
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,6 +22,9 @@ using testing::connect;
 using testing::eventually;
 using testing::Follow;
 using testing::Process;
+using testing::program;
+using testing::publish_numbered;
+using testing::stop_and_wait;
 using testing::TestCore;
 using testing::trade_events_status;
 
@@ -123,6 +127,39 @@ TEST(Processes, WhatADeadPublisherCommittedIsSavedThoughTheCoreDiesWithIt) {
   ASSERT_TRUE(ready);
   ASSERT_TRUE(follow.until(number_in(*ready)));
   EXPECT_EQ(follow.count(), number_in(*ready)) << "the heir's first event follows all that was saved";
+}
+
+// The memory's file is replaced while a core starts: it is killed at that moment, and so are those that follow.
+TEST(Processes, WhatADeadCoreHeldOutlivesCoresThatDieWhileTheyStart) {
+  constexpr std::uint64_t held = 1000;
+  TestCore core;
+  {
+    auto bus = connect(core);
+    auto publisher = bus->publisher("trade_events", "maker");
+    ASSERT_TRUE(publisher) << publisher.error().message;
+    ASSERT_TRUE(stop_and_wait(core.process().pid()));
+    for (std::uint64_t i = 0; i < held; ++i) ASSERT_TRUE(publish_numbered(*publisher));
+  }
+  std::string segment;
+  std::ifstream manifest(core.folder() + "/run/manifest");
+  ASSERT_TRUE(std::getline(manifest, segment) && std::getline(manifest, segment));
+  const auto inode = [&] {
+    struct stat status {};
+    return ::stat(segment.c_str(), &status) == 0 ? status.st_ino : 0;
+  };
+  core.kill();
+  for (int i = 0; i < 3; ++i) {
+    const ino_t before = inode();
+    ASSERT_NE(before, 0u);
+    Process starting({program("millraced"), "--config", core.config_file()});
+    ASSERT_TRUE(eventually([&] { return inode() != before && inode() != 0; })) << starting.errors();
+    starting.signal(SIGKILL);
+    (void)starting.wait();
+  }
+  core.start();
+  auto bus = connect(core);
+  Follow follow(*bus);
+  EXPECT_TRUE(follow.until(held));
 }
 
 TEST(Processes, ASubscriberKilledWhileItReadsStopsNobody) {

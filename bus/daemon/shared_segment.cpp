@@ -191,13 +191,17 @@ struct SharedSegment::Impl {
 SharedSegment::SharedSegment(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SharedSegment::~SharedSegment() = default;
 
-Result<std::unique_ptr<SharedSegment>> SharedSegment::start(const std::vector<RingRequest>& rings) {
+Status SharedSegment::check(const std::vector<RingRequest>& rings) {
   MILLRACE_ASSERT(!rings.empty(), "a core has rings");
   const auto pools = pools_for(rings);
   if (!pools) return fail(pools.error());
-  const auto group = iox::posix::PosixGroup::getGroupOfCurrentProcess().getName();
-  MILLRACE_TRY(check_way_is_clear(group.c_str(), *pools));
+  return check_way_is_clear(iox::posix::PosixGroup::getGroupOfCurrentProcess().getName().c_str(), *pools);
+}
 
+Result<std::unique_ptr<SharedSegment>> SharedSegment::start(const std::vector<RingRequest>& rings) {
+  MILLRACE_TRY(check(rings));
+  const auto pools = pools_for(rings);
+  const auto group = iox::posix::PosixGroup::getGroupOfCurrentProcess().getName();
   iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kError,
                                                            iox::log::LogLevelOutput::kHideLogLevel);
   iox::mepoo::MePooConfig layout;

@@ -24,7 +24,7 @@ class SharedSegment {
  public:
   // Starts RouDi and makes the rings, page-aligned and zeroed. One at a time in a process.
   //
-  // A dead core's segment has the same file name and is unlinked here: who wants to look into it opens it before. Its
+  // A dead core's segment has the same file name and is unlinked here: who wants what it holds takes it before. Its
   // other leftovers, sockets and lock files, are taken over or removed. Every descriptor of the process above 2 is
   // close-on-exec afterwards, since iceoryx's are not and would keep its lock in the programs that the core starts.
   // Stock iceoryx clients that die are not noticed: what they held is free again when the core ends.
@@ -33,6 +33,8 @@ class SharedSegment {
   // too_large (iceoryx aliases chunks beyond 4 GiB of one size), exhausted (its ports and pools), not_found (the
   // process's group has no name), internal (what iceoryx says).
   [[nodiscard]] static Result<std::unique_ptr<SharedSegment>> start(const std::vector<RingRequest>& rings);
+  // Whether start() may begin: its errors, but for internal. Purges nothing.
+  [[nodiscard]] static Status check(const std::vector<RingRequest>& rings);
   ~SharedSegment();
 
   [[nodiscard]] std::byte* ring(std::size_t index) const;
