@@ -144,7 +144,7 @@ Status Sessions::look(Session& session, Bytes bytes, WallTime now) {
     if (message->type == "events") {
       if (is_binary != binary_) return fail(ErrorCode::internal, "events come in the other encoding");
       MILLRACE_TRY(look_at(session, *message, now));
-    } else if (message->type != "heartbeat") {
+    } else if (message->type != "heartbeat" && message->type != "run") {
       return fail(ErrorCode::internal, "the gateway says " + std::string(text_of(payload)));
     }
   }

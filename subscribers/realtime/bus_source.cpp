@@ -27,12 +27,13 @@ class LogReplay final : public Replay {
     std::string folder;
     std::shared_ptr<const BusSource::LogEnd> end;
     Level level;
-    std::uint64_t run;  // that it was opened in
+    RunBegin run;  // that it was opened in
     std::uint32_t failures;
   };
   LogReplay(wal::Reader reader, Offset next, Log log) : log_(std::move(reader)), next_(next), from_(std::move(log)) {}
 
   [[nodiscard]] Offset next() const override { return next_; }
+  [[nodiscard]] RunBegin run() const override { return from_.run; }
   [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
     std::size_t count = 0;
     const Offset end = log_end();
@@ -61,15 +62,15 @@ class LogReplay final : public Replay {
   }
   // Where the topic was reopened, or a new run begun, the segment stood in may go on with what is void.
   [[nodiscard]] Status leave_closed_segment(Offset end) {
-    const std::uint64_t run = from_.end->run.load(std::memory_order_relaxed);
+    const Run run(from_.end->run.load(std::memory_order_relaxed));
     const std::uint32_t failures = from_.end->failures.load(std::memory_order_relaxed);
-    if ((run == from_.run && failures == from_.failures) || next_ >= end) return {};
+    if ((run == from_.run.run && failures == from_.failures) || next_ >= end) return {};
     auto log = wal::Reader::open(wal::posix_file_system(), from_.folder);
     if (!log) return fail(log.error());
     MILLRACE_TRY(log->seek(next_));
     log_ = std::move(*log);
     cursor_.reset();
-    from_.run = run;
+    from_.run = {run, Offset(from_.end->run_begin.load(std::memory_order_relaxed))};
     from_.failures = failures;
     return {};
   }
@@ -155,6 +156,7 @@ void BusSource::look_at_end(Topic& topic) {
   const Follower::Freshness fresh = follower.freshness();
   const ring::TopicMarks& marks = follower.attachment()->marks->topic;
   topic.log_end->run.store(follower.position().run.value(), std::memory_order_relaxed);
+  topic.log_end->run_begin.store(marks.run_begin.load(std::memory_order_acquire), std::memory_order_relaxed);
   topic.log_end->failures.store(marks.failures.load(std::memory_order_acquire), std::memory_order_relaxed);
   topic.log_end->offset.store(fresh.recorded_end.value(), std::memory_order_release);
   // A run that the follower has not taken up yet may give out again what it has handed over: nothing of that run is
@@ -167,6 +169,11 @@ Offset BusSource::synced_end(std::size_t topic) {
   look_at_end(topics_[topic]);
   const Offset synced(topics_[topic].log_end->synced.load(std::memory_order_relaxed));
   return std::min(synced, topics_[topic].subscriber.follower()->position().offset);
+}
+
+RunBegin BusSource::run(std::size_t topic) {
+  const LogEnd& end = *topics_[topic].log_end;
+  return {Run(end.run.load(std::memory_order_relaxed)), Offset(end.run_begin.load(std::memory_order_relaxed))};
 }
 
 const control::TopicStatusT* BusSource::status_of(const Topic& topic) const {
@@ -259,16 +266,16 @@ Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const Repla
   const Topic& topic = topics_[index];
   const bool synced = level == Level::synced;
   const Offset end((synced ? topic.log_end->synced : topic.log_end->offset).load(std::memory_order_acquire));
-  const Run run(topic.log_end->run.load(std::memory_order_relaxed));
+  const RunBegin run{Run(topic.log_end->run.load(std::memory_order_relaxed)),
+                     Offset(topic.log_end->run_begin.load(std::memory_order_relaxed))};
   const std::uint32_t failures = topic.log_end->failures.load(std::memory_order_relaxed);
   auto log = wal::Reader::open(wal::posix_file_system(), topic.description.log_folder);
   if (!log) return fail(log.error());
-  const auto next = find_start(*log, start_of(start), end, run);
+  const auto next = find_start(*log, start_of(start), end, run.run);
   if (!next) return fail(next.error());
   MILLRACE_TRY(log->seek(*next));
-  return std::make_unique<LogReplay>(
-      std::move(*log), *next,
-      LogReplay::Log{topic.description.log_folder, topic.log_end, level, run.value(), failures});
+  return std::make_unique<LogReplay>(std::move(*log), *next,
+                                     LogReplay::Log{topic.description.log_folder, topic.log_end, level, run, failures});
 }
 
 Result<std::unique_ptr<HeldName>> BusSource::hold(std::size_t topic, const HoldRequest& request) {

@@ -43,6 +43,7 @@ class BusSource final : public EventSource {
     std::atomic<std::uint64_t> offset{0};
     std::atomic<std::uint64_t> synced{0};
     std::atomic<std::uint64_t> run{0};
+    std::atomic<std::uint64_t> run_begin{0};
     std::atomic<std::uint32_t> failures{0};  // of the topic, as its watermarks count them
   };
 
@@ -55,6 +56,7 @@ class BusSource final : public EventSource {
   [[nodiscard]] Health health() override;
   std::uint64_t poll(const Handler& handler, std::size_t limit) override;
   [[nodiscard]] Offset synced_end(std::size_t topic) override;
+  [[nodiscard]] RunBegin run(std::size_t topic) override;
   [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
                                                        Level level) override;
   [[nodiscard]] Result<std::unique_ptr<HeldName>> hold(std::size_t topic, const HoldRequest& request) override;

@@ -38,13 +38,13 @@ class Durable {
   [[nodiscard]] bool stands() const { return !answer.is_null() && answer.at("type") == "subscribed"; }
   [[nodiscard]] std::string refusal() const { return stands() ? "none" : answer.at("code").as_string().c_str(); }
 
-  // Takes messages up to the first that is neither events nor heartbeat, which it returns.
+  // Takes messages up to the first that is neither events, heartbeat nor run, which it returns.
   json::value other() {
     for (;;) {
       const auto message = client.receive();
       if (!message) return nullptr;
       json::value parsed = json::parse(*message);
-      if (parsed.at("type") == "heartbeat") continue;
+      if (parsed.at("type") == "heartbeat" || parsed.at("type") == "run") continue;
       if (parsed.at("type") != "events") return parsed;
       take(parsed);
     }
@@ -55,7 +55,7 @@ class Durable {
       const auto message = client.receive();
       if (!message) return false;
       const json::value parsed = json::parse(*message);
-      if (parsed.at("type") == "heartbeat") continue;
+      if (parsed.at("type") == "heartbeat" || parsed.at("type") == "run") continue;
       EXPECT_EQ(parsed.at("type"), "events") << parsed;
       if (parsed.at("type") == "events") take(parsed);
     }

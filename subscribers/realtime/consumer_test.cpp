@@ -169,6 +169,44 @@ TEST_F(ConsumerTest, WhatTheDiskTookBackIsNeverShownAsSynced) {
   }
 }
 
+TEST_F(ConsumerTest, ANewRunIsToldBeforeItsFirstEventAndAPositionOfItResumes) {
+  publish(3);
+  start();
+  WsClient client = connect();
+  subscribe(client, R"(,"start":"earliest")");
+  const auto before = number(client.receive_type("subscribed"), "run");
+  expect_events(client, 0, 3);
+  source_.begin_run(0);
+  publish(2);
+  const auto began = client.receive_type("run");
+  EXPECT_EQ(number(began, "run"), before + 1);
+  EXPECT_EQ(number(began, "first_offset"), 3u);
+  expect_events(client, 3, 5);
+  WsClient again = connect();
+  const std::string log_id = to_hex(source_.topics()[0].log_id.bytes);
+  const auto resume = [&](std::uint64_t run) {
+    subscribe(again, R"(,"start":{"offset":5,"log_id":")" + log_id + R"(","run":)" + std::to_string(run) + "}");
+  };
+  resume(before + 1);
+  EXPECT_EQ(number(again.receive_type("subscribed"), "first_offset"), 5u);
+}
+
+TEST_F(ConsumerTest, ARecordedSubscriptionEndsWhereADiskTookBackWhatItWasSent) {
+  start();
+  WsClient client = connect();
+  subscribe(client, "");
+  client.expect("subscribed");
+  publish(2);
+  expect_events(client, 0, 2);
+  source_.hold_sync(true);
+  publish(5);
+  expect_events(client, 2, 7);
+  source_.roll_back(0);
+  publish(3);
+  const auto error = client.receive_type("error");
+  EXPECT_EQ(error.at("code"), "rolled_back");
+}
+
 TEST_F(ConsumerTest, ANewConsumerBeginsAtItsStartAndTheNextOneWhereItAcknowledged) {
   publish(10);
   start();

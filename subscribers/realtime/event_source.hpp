@@ -79,11 +79,19 @@ struct Earliest {};
 // A Position also checks that the log, and the run up to the offset, are the ones its holder saw.
 using ReplayStart = std::variant<Earliest, Offset, WallTime, Position>;
 
+// A run of the log, and where it began: what was recorded before it stands.
+struct RunBegin {
+  Run run;
+  Offset offset;
+};
+
 // Reads a topic's log from a start on. One thread at a time.
 class Replay {
  public:
   using Handler = std::function<void(const LiveEvent&)>;
   virtual ~Replay() = default;
+  // That the log was in when it was read.
+  [[nodiscard]] virtual RunBegin run() const = 0;
   [[nodiscard]] virtual Offset next() const = 0;  // of the next event that read() will hand over
   // Hands over at most `limit` events, offsets without a gap; returns how many, 0 at the end. May block on the disk.
   // Errors: deleted (retention overtook it), io_failed, corrupt.
@@ -128,6 +136,8 @@ class EventSource {
   // The first offset that is not synced, or that poll() has not handed over: what it handed over last of all before is
   // never retracted. Does not block.
   [[nodiscard]] virtual Offset synced_end(std::size_t topic) = 0;
+  // As of the last poll(). Does not block.
+  [[nodiscard]] virtual RunBegin run(std::size_t topic) = 0;
 
   // On any thread; may block on the disk. What is read ends where `level` does. Errors: deleted (with the first offset
   // there is), invalid_argument (beyond the end, or a position of another log), rolled_back, io_failed.

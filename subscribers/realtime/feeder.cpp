@@ -20,6 +20,7 @@ Feeder::Feeder(EventSource& source, Counters& counters, std::vector<TopicInfo> t
       topics_(std::move(topics)),
       gathering_(topics_.size()),
       synced_(topics_.size()),
+      runs_(topics_.size()),
       bytes_max_(bytes_max),
       wake_(std::move(wake)) {}
 
@@ -42,6 +43,9 @@ std::uint64_t Feeder::do_work(MonotonicTime now) {
       },
       poll_limit);
   for (std::size_t topic = 0; topic < gathering_.size(); ++topic) {
+    // Before its first events.
+    const RunBegin run = source_.run(topic);
+    if (std::exchange(runs_[topic], run.run) != run.run) hand_over(RunBegan{topic, run});
     if (!gathering_[topic].empty()) hand_over(TopicEvents{topic, std::exchange(gathering_[topic], EventBlock{})});
   }
   return count + look_at_sync();

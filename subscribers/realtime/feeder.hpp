@@ -36,9 +36,14 @@ struct SyncedEnd {
   Offset end;
 };
 
+struct RunBegan {
+  std::size_t topic = 0;
+  RunBegin run;
+};
+
 class Feeder final : public Agent {
  public:
-  using Update = std::variant<TopicEvents, SyncedEnd, Snapshot>;
+  using Update = std::variant<TopicEvents, SyncedEnd, RunBegan, Snapshot>;
 
   // `wake` is called on the feeder's thread after it handed something over to a reader that had run dry.
   Feeder(EventSource& source, Counters& counters, std::vector<TopicInfo> topics, std::size_t bytes_max,
@@ -68,6 +73,7 @@ class Feeder final : public Agent {
   std::vector<TopicInfo> topics_;
   std::vector<EventBlock> gathering_;  // by topic
   std::vector<Offset> synced_;         // by topic: told last
+  std::vector<Run> runs_;              // likewise
   std::size_t bytes_max_;
   std::function<void()> wake_;
   MonotonicTime snapshot_at_;

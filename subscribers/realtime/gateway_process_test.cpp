@@ -271,6 +271,7 @@ TEST(Gateway, WhenTheCoreIsKilledSessionsStayAndEventsGoOnWithTheNext) {
   feed.stop();
   EXPECT_TRUE(stream.to(feed.published()));
   EXPECT_EQ(stream.resumed(), 0u);
+  EXPECT_EQ(stream.run(), 4u) << "told in the stream, since a position of an earlier run is refused beyond its end";
 }
 
 TEST(Gateway, ACoreThatStandsStillIsUnhealthyAndNoSessionNoticesButForTheSilence) {

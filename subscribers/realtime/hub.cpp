@@ -38,6 +38,10 @@ void Hub::update(Feeder::Update&& update) {
     topics[synced->topic].info.synced_end = synced->end;
     return;
   }
+  if (const auto* began = std::get_if<RunBegan>(&update)) {
+    topics[began->topic].run = began->run;
+    return;
+  }
   auto& [index, events] = std::get<TopicEvents>(update);
   Topic& topic = topics[index];
   if (events.first() < topic.cache.next()) {

@@ -49,6 +49,7 @@ struct Topic {
   [[nodiscard]] std::size_t subscriptions() const { return watchers[0].size() + watchers[1].size(); }
 
   TopicInfo info;
+  RunBegin run;  // that the events in the cache are of, at the latest
   std::vector<PublisherInfo> publishers;
   TailCache cache;
   std::array<std::vector<Connection*>, 2> watchers;  // by level, once for each subscription

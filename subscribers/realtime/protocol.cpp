@@ -226,6 +226,18 @@ std::string pong(std::string_view id, WallTime now) {
   return out;
 }
 
+std::string run_began(std::uint32_t subscription, std::string_view topic, Run run, Offset begin) {
+  std::string out = R"({"type":"run","subscription":)";
+  put(out, subscription);
+  put_topic(out, topic);
+  out += R"(,"run":)";
+  put(out, run.value());
+  out += R"(,"first_offset":)";
+  put(out, begin.value());
+  out += '}';
+  return out;
+}
+
 std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset next, WallTime now) {
   std::string out = R"({"type":"heartbeat","subscription":)";
   put(out, subscription);

@@ -147,6 +147,7 @@ struct Account {
 // `acked`: the highest so far; `checkpoint`: what is durable of it.
 [[nodiscard]] std::string acked(std::string_view id, std::uint32_t subscription, Offset acked, Offset checkpoint);
 [[nodiscard]] std::string pong(std::string_view id, WallTime now);
+[[nodiscard]] std::string run_began(std::uint32_t subscription, std::string_view topic, Run run, Offset begin);
 [[nodiscard]] std::string heartbeat(std::uint32_t subscription, std::string_view topic, Offset next, WallTime now);
 [[nodiscard]] std::string error(const RequestError& error);
 // That has ended the subscription.

@@ -169,6 +169,7 @@ void Session::begin_at(Subscription& subscription, Offset offset, const ReplaySt
 
 void Session::confirm(Subscription& subscription) {
   subscription.first = subscription.cursor;
+  subscription.run = hub_.topics[subscription.topic].info.run;
   answer(protocol::subscribed(
       subscription.request_id, hub_.topics[subscription.topic].info,
       {subscription.id, subscription.first, subscription.view.encoding, subscription.slow, subscription.skip_deleted,

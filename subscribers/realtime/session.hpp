@@ -70,6 +70,8 @@ class Session final : public Connection {
   // Makes `ready`, what comes next for it. False if that has to wait.
   [[nodiscard]] bool prepare(Subscription& subscription);
   [[nodiscard]] bool look_ahead(Subscription& subscription);
+  // Tells of a new run of the log. False: it has taken back what was sent, and the subscription has ended.
+  [[nodiscard]] bool follow_run(Subscription& subscription);
   void announce(Subscription& subscription);
   [[nodiscard]] bool end_if_too_slow(Subscription& subscription);
   void write_body(Subscription& subscription, std::shared_ptr<const Body> body);

@@ -46,7 +46,9 @@ void Session::send_events(Subscription& subscription) {
     if (end_if_name_lost(subscription)) return;
     if (subscription.opening) return read_log(subscription);
     if (end_if_too_slow(subscription)) return;
+    if (subscription.cursor > hub_.topics[subscription.topic].run.offset && !follow_run(subscription)) return;
     if (!subscription.ready && !prepare(subscription)) return;
+    if (!follow_run(subscription)) return;
     announce(subscription);
     if (!answers_.empty()) return;
     const std::shared_ptr<const Body> body = std::move(subscription.ready);
@@ -102,6 +104,24 @@ bool Session::look_ahead(Subscription& subscription) {
   subscription.view.plan = std::make_shared<const Plan>(lookahead.plan());
   subscription.lookahead.reset();
   subscription.replay.reset();
+  return true;
+}
+
+bool Session::follow_run(Subscription& subscription) {
+  const Topic& topic = hub_.topics[subscription.topic];
+  // The log may be read ahead of what the feeder has told.
+  const RunBegin run = subscription.log_run.run > topic.run.run ? subscription.log_run : topic.run;
+  if (run.run <= subscription.run) return true;
+  if (subscription.cursor > run.offset) {
+    end_with(subscription,
+             protocol::from_error({ErrorCode::rolled_back, "offset " + std::to_string(subscription.cursor.value()) +
+                                                               " of run " + std::to_string(subscription.run.value()) +
+                                                               " was taken back; the last common offset is " +
+                                                               std::to_string(run.offset.value())}));
+    return false;
+  }
+  subscription.run = run.run;
+  answer(protocol::run_began(subscription.id, topic.info.name, run.run, run.offset));
   return true;
 }
 
@@ -232,6 +252,7 @@ void Session::take_look(Subscription& subscription, Result<ReplayChunk>& chunk) 
 void Session::take_chunk(Subscription& subscription, ReplayChunk chunk) {
   subscription.lookahead_failed = false;
   subscription.replay = std::move(chunk.replay);
+  if (subscription.replay) subscription.log_run = subscription.replay->run();
   const Offset first = chunk.body->first;
   const Offset head = head_of(subscription);
   if (subscription.opening) {

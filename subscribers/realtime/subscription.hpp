@@ -29,6 +29,8 @@ struct Subscription {
   Offset cursor;              // the first event not sent yet
   Books books;                // of [first, cursor)
   MonotonicTime last_sent;    // events or heartbeat
+  Run run;                    // as its client was told
+  RunBegin log_run;           // that the log was in when it was read last
 
   // Of a durable consumer.
   std::string consumer;

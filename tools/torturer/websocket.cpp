@@ -66,6 +66,11 @@ class Session {
     const json::value message = json::parse(text);
     const json::value& type = message.at("type");
     if (type == "heartbeat") return {};
+    if (type == "run") {
+      resume_.run = message.at("run").to_number<std::uint64_t>();
+      journal_.add(resume_.record());
+      return {};
+    }
     if (type != "subscribed") return fail(ErrorCode::internal, "the gateway says: " + text);
     const auto first = message.at("first_offset").to_number<std::uint64_t>();
     if (resume_.known && first != resume_.next) {

@@ -75,6 +75,9 @@ function connect() {
         timeoutMs = message.timeout_ms;
         topic.position = {offset: message.first_offset, log_id: message.log_id, run: message.run};
         break;
+      case 'run':
+        topic.position.run = message.run;
+        break;
       case 'events':
         for (const event of message.events) if (event.data) topic.take(event);
         topic.position.offset = message.next_offset;

@@ -83,10 +83,18 @@ void MemorySource::sync(std::size_t topic, Offset end) {
   logs_[topic].synced = end;
 }
 
+void MemorySource::begin_run(std::size_t topic) {
+  const std::scoped_lock lock(mutex_);
+  Log& log = logs_[topic];
+  ++log.info.run;
+  log.run_begin = log.info.next;
+}
+
 void MemorySource::roll_back(std::size_t topic) {
   const std::scoped_lock lock(mutex_);
   Log& log = logs_[topic];
   ++log.info.run;
+  log.run_begin = log.synced;
   log.info.next = log.synced;
   log.polled = std::min(log.polled, log.synced);
   log.events.resize(log.synced.value());
@@ -167,6 +175,11 @@ std::uint64_t MemorySource::poll(const Handler& handler, std::size_t limit) {
   return count;
 }
 
+RunBegin MemorySource::run(std::size_t topic) {
+  const std::scoped_lock lock(mutex_);
+  return {logs_[topic].info.run, logs_[topic].run_begin};
+}
+
 Offset MemorySource::synced_end(std::size_t topic) {
   const std::scoped_lock lock(mutex_);
   return std::min(logs_[topic].synced, logs_[topic].polled);
@@ -178,6 +191,7 @@ class MemoryReplay final : public Replay {
       : source_(source), topic_(topic), next_(next), level_(level) {}
 
   [[nodiscard]] Offset next() const override { return next_; }
+  [[nodiscard]] RunBegin run() const override { return source_.run(topic_); }
   [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
     const std::scoped_lock lock(source_.mutex_);
     const auto& log = source_.logs_[topic_];

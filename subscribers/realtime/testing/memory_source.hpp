@@ -43,6 +43,8 @@ class MemorySource final : public EventSource {
   void sync(std::size_t topic, Offset end);
   // As a reopened disk may: what is not synced is void, and its offsets are given out again in a new run.
   void roll_back(std::size_t topic);
+  // As a core that is started anew does: all that there is stands.
+  void begin_run(std::size_t topic);
   // While held, nobody gets an answer of the core; others wait for nobody.
   void hold_claims(bool held) { claims_held_ = held; }
   // As `millrace consumers reset` does.
@@ -67,6 +69,7 @@ class MemorySource final : public EventSource {
   [[nodiscard]] Health health() override;
   std::uint64_t poll(const Handler& handler, std::size_t limit) override;
   [[nodiscard]] Offset synced_end(std::size_t topic) override;
+  [[nodiscard]] RunBegin run(std::size_t topic) override;
   [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
                                                        Level level) override;
   [[nodiscard]] Result<std::unique_ptr<HeldName>> hold(std::size_t topic, const HoldRequest& request) override;
@@ -86,6 +89,7 @@ class MemorySource final : public EventSource {
     Offset synced;
     std::uint64_t skipped = 0;
     bool begun = false;
+    Offset run_begin;
 
     [[nodiscard]] Offset end(Level level) const { return level == Level::synced ? synced : info.next; }
   };

@@ -228,6 +228,7 @@ class Stream {
   bool to(std::uint64_t end) {
     return until([&] { return next_ >= end; });
   }
+  [[nodiscard]] std::uint64_t run() const { return run_; }
   // The next message, whatever it is.
   bool one() {
     const auto message = client_->receive();
@@ -268,6 +269,10 @@ class Stream {
       ++heartbeats_;
       // Without a filter nothing is accounted for but by an event.
       return wanted_.filter.empty() ? same(number(message.at("next_offset")), next_, "a heartbeat") : true;
+    }
+    if (type == "run") {
+      run_ = number(message.at("run"));
+      return true;
     }
     if (type != "events") {
       ADD_FAILURE() << json::serialize(message);
