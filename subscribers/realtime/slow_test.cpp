@@ -155,7 +155,9 @@ TEST_F(SlowTest, AClientThatIsToBeDisconnectedIsToldWhereToResumeAndClosedWithAC
   start();
   auto peer = subscribe("");
   auto client = subscribe(R"(,"slow":"disconnect","queue":100)");
+  source_.hold_poll(true);  // fed one by one, it might keep up
   publish("A", 3000);
+  source_.hold_poll(false);
   wait_until_fed();
   while (client.one()) {
   }
@@ -180,7 +182,9 @@ TEST_F(SlowTest, NothingComesBetweenTheErrorAndTheEndThoughAnotherSubscriptionHa
   client.send(R"({"op":"subscribe","topic":"trade_events"})");
   client.expect("subscribed");
   client.expect("subscribed");
+  source_.hold_poll(true);
   publish("A", 5000);
+  source_.hold_poll(false);
   wait_until_fed();
   const auto error = client.receive_type("error");
   ASSERT_FALSE(error.is_null());
