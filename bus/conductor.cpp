@@ -75,7 +75,7 @@ std::vector<TopicDescription> Conductor::topics() const {
   return topics_;
 }
 
-Result<Conductor::Answer> Conductor::ask(control::MessageT message, const Take& take) {
+Result<Conductor::Answer> Conductor::ask(const control::MessageT& message, const Take& take) {
   struct Asked {
     std::promise<Result<Answer>> promise;
     std::atomic<bool> settled{false};  // answered, or nobody waits any more: whichever was first
@@ -148,8 +148,8 @@ Result<Attached<SubscriberAttachment>> Conductor::attach_subscriber(const std::s
   return Attached<SubscriberAttachment>{std::move(link), std::move(*attachment)};
 }
 
-Status Conductor::command(control::MessageT message) {
-  const auto answer = ask(std::move(message));
+Status Conductor::command(const control::MessageT& message) {
+  const auto answer = ask(message);
   if (!answer) return fail(answer.error());
   if (body_of<control::DoneT>(answer->message) != nullptr) return {};
   return fail(ErrorCode::internal, "the core answered a command with something else");
@@ -378,7 +378,7 @@ void Conductor::detach_forgotten() {
       if (subscription.core != core_) continue;  // died with it
       control::DetachSubscriberT detach;
       detach.subscription_id = subscription.id;
-      messages.push_back(control::make_message(std::move(detach)));
+      messages.push_back(control::make_message(detach));
     }
     given_back.subscriptions.clear();
   }

@@ -50,7 +50,7 @@ class Conductor {
                                                                          const SubscriberRequest& request);
   [[nodiscard]] Result<control::StatusReportT> status();
   // Asks for something that is answered by Done.
-  [[nodiscard]] Status command(control::MessageT message);
+  [[nodiscard]] Status command(const control::MessageT& message);
 
  private:
   struct Answer {
@@ -78,7 +78,7 @@ class Conductor {
   // From any thread: asks the core and waits for its answer. `take` is called with an answer that is no error, on the
   // conductor's thread: what it enters is known when the core goes. One that comes after the time-out is given back.
   using Take = std::function<void(const Answer&)>;
-  [[nodiscard]] Result<Answer> ask(control::MessageT message, const Take& take = nullptr);
+  [[nodiscard]] Result<Answer> ask(const control::MessageT& message, const Take& take = nullptr);
 
   // The conductor's thread.
   void run();

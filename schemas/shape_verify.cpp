@@ -54,6 +54,8 @@ class Walk {
       case Kind::vector:
         return vector(*shape.element, target, table);
       case Kind::union_: {
+        // Its type may stand behind it in the schema, and be looked at later.
+        if (const Address type = field_at(table, shape.type_slot); type != nullptr && !range(type, 1, 1)) return false;
         const EnumShape::Value* member = union_member(shape, table);
         if (member == nullptr) return true;  // a member of a later schema: never followed
         if (member->member.kind == Kind::table) return this->table(*member->member.object, target);

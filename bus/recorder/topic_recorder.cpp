@@ -48,7 +48,7 @@ void TopicRecorder::begin_run() {
   topic.synced_end.store(writer_.synced_end().value(), std::memory_order_release);
 }
 
-void TopicRecorder::announce() {
+void TopicRecorder::announce() const {
   futex_announce(memory_.marks->topic.recorded_news);
   futex_announce(memory_.marks->topic.synced_news);
 }
@@ -158,7 +158,7 @@ void TopicRecorder::close(const Error& error) {
   announce();
 }
 
-void TopicRecorder::count_failure(bool failed) {
+void TopicRecorder::count_failure(bool failed) const {
   ring::TopicMarks& topic = memory_.marks->topic;
   if (topic.failed() != failed) topic.failures.fetch_add(1, std::memory_order_release);
 }
@@ -254,8 +254,7 @@ Status TopicRecorder::reopen(WallTime now) {
   const auto batches = unsynced_batches();
   for (std::size_t i = 0; i < streams_.size(); ++i) go_back(streams_[i], places[i].first, places[i].second);
   const WallTime began = batches && !batches->empty() ? batches->front().entry.record_time : now;
-  if (const Status status = writer_.reopen_after_failure(began, batches ? wal::Rewrite::same : wal::Rewrite::anew);
-      !status) {
+  if (Status status = writer_.reopen_after_failure(began, batches ? wal::Rewrite::same : wal::Rewrite::anew); !status) {
     failure_ = status.error().message;
     return status;
   }

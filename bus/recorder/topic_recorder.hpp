@@ -153,11 +153,11 @@ class TopicRecorder {
   [[nodiscard]] std::optional<std::vector<Unsynced>> unsynced_batches();
   static void go_back(Stream& stream, PageNumber page, std::uint32_t consumed);
   void begin_run();
-  void announce();
+  void announce() const;
   void show_synced();
   void fail_with(const Error& error);
   void close(const Error& error);
-  void count_failure(bool failed);
+  void count_failure(bool failed) const;
 
   std::string topic_;
   wal::Writer writer_;

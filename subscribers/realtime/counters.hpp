@@ -35,10 +35,10 @@ enum class Counter : std::size_t {
   gaps_conflated,       // records in-band of what was left out, by reason
   gaps_deleted,
   gaps_not_recorded,
-  count_,
+  kinds,
 };
 
-inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::count_)> counter_names = {
+inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kinds)> counter_names = {
     "events",
     "events_invalid",
     "json_encoded",
@@ -76,7 +76,7 @@ class Counters {
   }
 
  private:
-  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Counter::count_)> values_{};
+  std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Counter::kinds)> values_{};
 };
 
 }  // namespace millrace::gateway

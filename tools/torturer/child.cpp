@@ -20,6 +20,7 @@ Result<Child> Child::start(std::vector<std::string> command, const std::string& 
   const UniqueFd out(::open(output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
   if (!out) return fail_errno("cannot open " + output, errno);
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (std::string& word : command) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t starter = ::getpid();
