@@ -247,6 +247,43 @@ void TopicRecorder::go_back(Stream& stream, PageNumber page, std::uint32_t consu
   if (page == PageNumber() || !stream.reader.go_to(page, consumed)) stream.reader.join_at_oldest();
 }
 
+// Everything is recorded once more from the first page that is not synced; duplicates drop out.
+void TopicRecorder::begin_anew() {
+  for (Stream& stream : streams_) {
+    stream.stopped.clear();
+    go_back(stream, stream.synced_page, 0);
+  }
+  for (ring::StreamMarks& marks : memory_.marks->streams) {
+    const PublisherId publisher(marks.publisher.load(std::memory_order_relaxed));
+    marks.recorded_sequence.store(last_[publisher].value(), std::memory_order_release);
+  }
+  order_.forget();
+  begin_run();
+}
+
+// `told`: the last sequence of each publisher that was said to be recorded, or declared lost.
+Status TopicRecorder::write_again(const std::vector<Unsynced>& batches, const std::map<PublisherId, Sequence>& told,
+                                  WallTime now) {
+  // A gap that was declared, but not synced.
+  const auto declare = [this](PublisherId publisher, Sequence to, WallTime when) -> Status {
+    Sequence& last = last_[publisher];
+    if (last >= to) return {};
+    MILLRACE_TRY(writer_.append_gap(publisher, last.next(), to, 0, when));
+    last = to;
+    return {};
+  };
+  for (const auto& [entry, frames] : batches) {
+    MILLRACE_TRY(declare(entry.publisher, Sequence(entry.first_sequence.value() - 1), entry.record_time));
+    const auto recorded =
+        writer_.append(entry.publisher, entry.epoch, entry.first_sequence, entry.count, frames, entry.record_time);
+    if (!recorded) return fail(recorded.error());
+    MILLRACE_ASSERT(recorded->first_offset == entry.first_offset, "an event that is written again keeps its offset");
+    last_[entry.publisher] = entry.first_sequence + (entry.count - 1);
+  }
+  for (const auto& [publisher, to] : told) MILLRACE_TRY(declare(publisher, to, now));
+  return {};
+}
+
 Status TopicRecorder::reopen(WallTime now) {
   if (state_ != State::failed) return {};
   std::vector<std::pair<PageNumber, std::uint32_t>> places;
@@ -266,41 +303,11 @@ Status TopicRecorder::reopen(WallTime now) {
   failure_.clear();
   state_ = State::ok;
   if (!batches) {
-    // Everything is recorded once more from the first page that is not synced; duplicates drop out.
-    for (Stream& stream : streams_) {
-      stream.stopped.clear();
-      go_back(stream, stream.synced_page, 0);
-    }
-    for (ring::StreamMarks& marks : memory_.marks->streams) {
-      const PublisherId publisher(marks.publisher.load(std::memory_order_relaxed));
-      marks.recorded_sequence.store(last_[publisher].value(), std::memory_order_release);
-    }
-    order_.forget();
-    begin_run();
-  }
-  for (const Unsynced& batch : batches.value_or(std::vector<Unsynced>())) {
-    const ring::OrderEntry& entry = batch.entry;
-    Sequence& last = last_[entry.publisher];
-    if (entry.first_sequence > last.next()) {  // a gap that was declared, but not synced
-      const Sequence lost(entry.first_sequence.value() - 1);
-      if (const Status gap = writer_.append_gap(entry.publisher, last.next(), lost, 0, entry.record_time); !gap) {
-        return close(gap.error()), gap;
-      }
-    }
-    const auto recorded = writer_.append(entry.publisher, entry.epoch, entry.first_sequence, entry.count, batch.frames,
-                                         entry.record_time);
-    if (!recorded) return close(recorded.error()), fail(recorded.error());
-    MILLRACE_ASSERT(recorded->first_offset == entry.first_offset, "an event that is written again keeps its offset");
-    last = entry.first_sequence + (entry.count - 1);
-  }
-  // Losses that were declared behind all of these stay declared: their publishers were told.
-  for (const auto& [publisher, told] : batches ? before : decltype(before)()) {
-    Sequence& last = last_[publisher];
-    if (last >= told) continue;
-    if (const Status gap = writer_.append_gap(publisher, last.next(), told, 0, now); !gap) {
-      return close(gap.error()), gap;
-    }
-    last = told;
+    begin_anew();
+  } else if (Status written = write_again(*batches, before, now); !written) {
+    last_ = before;  // what publishers were told, for the next attempt
+    close(written.error());
+    return written;
   }
   show_synced();
   count_failure(false);

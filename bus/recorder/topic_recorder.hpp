@@ -152,6 +152,10 @@ class TopicRecorder {
   // All that is recorded and not synced, in log order; nullopt if some of it is gone.
   [[nodiscard]] std::optional<std::vector<Unsynced>> unsynced_batches();
   static void go_back(Stream& stream, PageNumber page, std::uint32_t consumed);
+  // A reopening's two ways: see reopen().
+  void begin_anew();
+  [[nodiscard]] Status write_again(const std::vector<Unsynced>& batches, const std::map<PublisherId, Sequence>& told,
+                                   WallTime now);
   void begin_run();
   void announce() const;
   void show_synced();

@@ -46,9 +46,8 @@ void Session::send_events(Subscription& subscription) {
     if (end_if_name_lost(subscription)) return;
     if (subscription.opening) return read_log(subscription);
     if (end_if_too_slow(subscription)) return;
-    if (subscription.cursor > hub_.topics[subscription.topic].run.offset && !follow_run(subscription)) return;
-    if (!subscription.ready && !prepare(subscription)) return;
     if (!follow_run(subscription)) return;
+    if (!subscription.ready && !prepare(subscription)) return;
     announce(subscription);
     if (!answers_.empty()) return;
     const std::shared_ptr<const Body> body = std::move(subscription.ready);
