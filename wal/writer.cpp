@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* lock_name = "lock";
 constexpr std::string_view prepared_prefix = "prepared";
+constexpr int rebuilt_max = 8;       // indexes at one start
 constexpr int preparations_max = 3;  // that fail in a row while a roll waits
 constexpr WallTime long_ago{std::numeric_limits<std::int64_t>::min()};
 
@@ -40,7 +41,7 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
   if (!state) return fail(state.error());
   if (state->log_id.is_nil() && !state->chain.empty()) {
     return fail(ErrorCode::corrupt, "no header and no batch can be read in the log " + folder + ", from " +
-                                        to_file_name(state->chain.front().name) +
+                                        to_file_name(state->chain.name(0)) +
                                         " on; restore it from a copy, or move it away to begin a new one");
   }
   if (state->log_id.is_nil()) state->log_id = options.log_id.value_or(LogId{random_uuid_bytes()});
@@ -48,15 +49,18 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
   return writer;
 }
 
-Status Writer::start(const LogState& state, Run run, WallTime now) {
+Status Writer::start(LogState& state, Run run, WallTime now) {
   log_id_ = state.log_id;
   if (run != run_) run_begin_ = state.end.next_offset;
   run_ = run;
   publishers_ = state.publishers;
   recovered_ = state.report;
   sealed_.clear();
+  // Every header: whatever none of them names is cleared away below, and must be void for certain.
+  const auto links = state.chain.links();
+  if (!links) return fail(links.error());
   std::int64_t newest = state.record_time;
-  for (auto link = state.chain.rbegin(); link != state.chain.rend(); ++link) {
+  for (auto link = links->rbegin(); link != links->rend(); ++link) {
     sealed_.push_back({link->name, WallTime{newest}});
     if (link->header_valid) newest = link->created;
   }
@@ -89,11 +93,11 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   adopt(roll);
   synced_end_ = next_offset_;
 
-  if (!state.empty && !state.chain.empty()) {
+  if (!state.empty && !links->empty()) {
     auto last = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
     if (last) (void)(*last)->discard(state.end.at);
   }
-  rebuild_indexes(state.chain);
+  rebuild_indexes(*links);
   return clear_void_files();
 }
 
@@ -144,15 +148,18 @@ Status Writer::clear_void_files() {
   return {};
 }
 
-void Writer::rebuild_indexes(const std::vector<Link>& chain) {
-  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
-    const Link& link = chain[i];
+// Each takes a walk through its segment: a start does a few, those that a crash most likely took first.
+void Writer::rebuild_indexes(const std::vector<Link>& links) {
+  int left = rebuilt_max;
+  for (std::size_t i = links.size(); i-- > 1 && left > 0;) {
+    const Link& link = links[i - 1];
     if (!link.end || !link.header_valid || !read_index(*files_, folder_, link.name, log_id_, *link.end).empty()) {
       continue;
     }
+    --left;
     auto segment = SegmentReader::open(*files_, folder_, link.name, ReadMode::pread);
     if (!segment) continue;
-    const auto entries = build_index(*segment, {link.end, chain[i + 1].name.first_offset});
+    const auto entries = build_index(*segment, {link.end, links[i].name.first_offset});
     if (entries) (void)write_index(*files_, folder_, link.name, log_id_, *link.end, *entries);
   }
 }
@@ -462,7 +469,7 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   roll_wanted_.reset();
   deleting_.reset();
   housekeeping_ = Housekeeping::here;
-  const auto state = recover(*files_, folder_, synced_);
+  auto state = recover(*files_, folder_, synced_);
   if (!state) return poison(state.error());
   if (state->end.next_offset != synced_end_) {
     return poison({ErrorCode::corrupt, "the log " + folder_ + " lost synced events: it ends at offset " +
