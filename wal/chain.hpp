@@ -31,6 +31,7 @@ struct Link {
   std::int64_t created = 0;
   Run run;
   LogId log_id;
+  bool operator==(const Link&) const = default;
 };
 
 // Segments have indexes, oldest first; those behind the one asked for may move when a void file among them is found

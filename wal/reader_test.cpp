@@ -115,6 +115,58 @@ TEST_P(ReaderTest, DoesWithoutAnIndexAndARestartWritesItAnew) {
   for (int i : {0, 1}) EXPECT_FALSE(read_index(files_, folder_, names[i], log_id, *chain[i].end).empty());
 }
 
+TEST_P(ReaderTest, LooksForATimeBeforeASegmentWhoseHeaderIsBad) {
+  { (void)fill(5); }
+  const auto names = list_segment_files(files_, folder_).value();
+  {
+    auto damaged = files_.open(join(folder_, to_file_name(names[2])), OpenMode::read_write).value();
+    const std::byte bad[1]{std::byte{0x55}};
+    ASSERT_TRUE(write_all(*damaged, bad, {}, 20));
+  }
+  for (std::uint64_t first = 0; first < names[4].first_offset.value(); first += 3) {
+    Reader reader = open();
+    ASSERT_TRUE(reader.seek_time(WallTime{static_cast<std::int64_t>(first / 3 + 1) * 10}));
+    const Seen seen = read_all(reader);
+    ASSERT_TRUE(seen.problem.empty()) << seen.problem;
+    // No earlier one but those of the segment that is bad, no later one.
+    ASSERT_FALSE(seen.offsets.empty());
+    EXPECT_LE(seen.offsets[0], first);
+    EXPECT_GE(seen.offsets[0],
+              std::min(first, first > names[3].first_offset.value() ? first : names[2].first_offset.value()));
+  }
+}
+
+TEST_P(ReaderTest, TellsTheEndAnewOfWhatIsNew) {
+  auto writer = std::optional(begin(files_, small_segments(), folder_).value());
+  Reader reader = open();
+  for (int i = 0; i < 400; ++i) {
+    ASSERT_EQ(reader.end_offset().value(), writer->next_offset()) << i;
+    ASSERT_EQ(reader.end_offset().value(), recover(files_, folder_)->end.next_offset) << i;
+    ASSERT_TRUE(add(*writer, 1 + static_cast<std::uint32_t>(i % 9)));
+    if (i % 31 == 0) {
+      ASSERT_TRUE(writer->retain(2 * 32768));
+    }
+    if (i % 90 == 89) {
+      writer.reset();
+      writer.emplace(begin(files_, small_segments(), folder_).value());
+    }
+  }
+  EXPECT_EQ(reader.position(), Offset(0));  // where it reads is another matter
+}
+
+TEST_P(ReaderTest, AStartWritesAFewIndexesThatAreMissingTheNewestFirst) {
+  { (void)fill(13); }
+  const auto chain = list_chain(files_, folder_).value();
+  for (const Link& link : chain) (void)files_.unlink(join(folder_, to_index_name(link.name)));
+  const auto there = [&](std::size_t i) {
+    return !read_index(files_, folder_, chain[i].name, log_id, *chain[i].end).empty();
+  };
+  { ASSERT_TRUE(begin(files_, small_segments(), folder_)); }
+  for (std::size_t i = 0; i + 1 < chain.size(); ++i) EXPECT_EQ(there(i), i >= 4) << i;
+  { ASSERT_TRUE(begin(files_, small_segments(), folder_)); }
+  for (std::size_t i = 0; i + 1 < chain.size(); ++i) EXPECT_TRUE(there(i)) << i;
+}
+
 TEST_P(ReaderTest, IsNotMisledByAnIndexThatIsWrong) {
   { (void)fill(4); }
   const Link link = list_chain(files_, folder_).value().at(0);
@@ -246,6 +298,20 @@ TEST(ReaderAtTheTail, ReadsLittleHoweverLargeTheSegment) {
   }
   EXPECT_LT(files.bytes_read() - bytes, 100u * 40'000);
   EXPECT_LT(files.operations() - operations, 100u * 20);
+}
+
+TEST(ReaderAtTheTail, ReadsWhatIsNewToTellTheEnd) {
+  FaultFileSystem files;
+  auto writer = begin(files, small_segments(8 << 20));
+  ASSERT_TRUE(add(*writer, 1000));
+  auto reader = Reader::open(files, "t");
+  ASSERT_EQ(reader->end_offset().value(), Offset(1000));
+  const std::uint64_t bytes = files.bytes_read();
+  for (std::uint64_t i = 1; i <= 100; ++i) {
+    ASSERT_TRUE(add(*writer, 1));
+    ASSERT_EQ(reader->end_offset().value(), Offset(1000 + i));
+  }
+  EXPECT_LT(files.bytes_read() - bytes, 100u * 40'000);
 }
 
 TEST(ReaderOfARecycledSegment, NeverSeesTheBatchesOfItsEarlierLife) {
