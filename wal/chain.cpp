@@ -32,7 +32,7 @@ void Chain::take_names(const std::vector<SegmentName>& names) {
   entries.reserve(names.size());
   auto known = entries_.begin();
   for (const SegmentName name : names) {
-    if (gone_ == name) {  // it is being recycled, and those before it are deleted
+    if (gone_ == name && name != names.back()) {  // it is being recycled, and those before it are deleted
       entries.clear();
       continue;
     }

@@ -259,6 +259,32 @@ TEST_P(ReaderTest, ReadsOnInASegmentThatIsDeletedUnderIt) {
   EXPECT_TRUE(read_all(later).is(later.first_offset().value(), writer.next_offset().value()));
 }
 
+TEST_P(ReaderTest, TakesASegmentThatIsBeingRecycledForDeleted) {
+  const Writer writer = fill(5);
+  const auto names = list_segment_files(files_, folder_).value();
+  const auto lock = [&](SegmentName name) {
+    auto file = files_.open(join(folder_, to_file_name(name)), OpenMode::read_write).value();
+    EXPECT_TRUE(file->try_lock(LockMode::exclusive).value());
+    return file;
+  };
+  {
+    Reader earlier = open();
+    ASSERT_TRUE(earlier.seek(names[3].first_offset));
+    const auto recycled = lock(names[0]);
+    Reader later = open();
+    EXPECT_EQ(later.first_offset(), names[1].first_offset);
+    for (Reader* reader : {&earlier, &later}) {
+      EXPECT_EQ(reader->seek(Offset(1)).error().code, ErrorCode::deleted);
+      EXPECT_EQ(reader->first_offset(), names[1].first_offset);
+      ASSERT_TRUE(reader->seek(names[1].first_offset + 1));
+      ASSERT_TRUE(reader->seek_time(WallTime{0}));
+      EXPECT_TRUE(read_all(*reader).is(names[1].first_offset.value(), writer.next_offset().value()));
+    }
+  }
+  const auto newest = lock(names[4]);  // nobody recycles that
+  EXPECT_EQ(Reader::open(files_, folder_, GetParam()).error().code, ErrorCode::deleted);
+}
+
 TEST_P(ReaderTest, SaysThatOffsetsWereGivenOutAgain) {
   {
     auto writer = begin(files_, small_segments(), folder_);
