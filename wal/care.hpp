@@ -1,7 +1,8 @@
 // What is done to a sealed segment, once nobody writes to it any more: in the order of `Care`, each in steps of a few
 // MiB, so that the thread that does it is soon free for what publishers wait for.
 //
-// A further kind of care is an entry of the enum, and a line each in care_done() and begin_care().
+// A further kind of care is an entry of the enum, and a line each in care_done(), begin_care() and
+// Writer::next_care(), which says when.
 #pragma once
 
 #include <bitset>
@@ -17,9 +18,10 @@
 namespace millrace::wal {
 
 enum class Care : std::uint8_t {
+  seal,      // `.seal`, which chains the segment to those before: see seals.hpp. Only once they are sealed
   compress,  // `.wal` becomes `.wal.zst`, once it is old enough: see cold.hpp
 };
-inline constexpr std::size_t care_kinds = 1;
+inline constexpr std::size_t care_kinds = 2;
 using CareSet = std::bitset<care_kinds>;
 [[nodiscard]] constexpr std::size_t index_of(Care care) {
   return static_cast<std::size_t>(care);

@@ -336,7 +336,8 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
       if (auto preparation = writer_.take_preparation(idle)) return preparation;
     }
     if (may_care) {
-      if (auto care = writer_.take_care(WallTime{cold ? wall.ns - policies_.compress_after.count() : INT64_MIN})) {
+      if (auto care =
+              writer_.take_care(WallTime{cold ? wall.ns - policies_.compress_after.count() : INT64_MIN}, idle)) {
         return care;
       }
       care_looked_for_ = now;
