@@ -149,16 +149,28 @@ Result<bool> Writer::prepare_next_segment() {
   return prepared_.written < options_.segment_size;
 }
 
-std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallTime oldest) {
+SegmentFacts Writer::facts_of(std::size_t i) const {
+  const Offset end = i + 1 < sealed_.size() ? sealed_[i + 1].name.first_offset : name_.first_offset;
+  return {sealed_[i].name, end, sealed_[i].newest, sealed_[i].bytes};
+}
+
+std::vector<SegmentFacts> Writer::sealed_facts() const {
+  std::vector<SegmentFacts> facts;
+  for (std::size_t i = 0; i < sealed_.size(); ++i) facts.push_back(facts_of(i));
+  return facts;
+}
+
+std::optional<DeleteTicket> Writer::take_deletion(const RetentionLimits& limits, RetentionFacts facts) {
   if (deletion_out_ || rolling_) return std::nullopt;
   // A deletion may take long, and the next segment's file would have to wait behind it; unless it needs the space.
   const bool file_comes_first = housekeeping_ == Housekeeping::elsewhere && !options_.recycle && !failure_;
   if (file_comes_first && !prepared_.file && !preparation_failed_) return std::nullopt;
   if (!deleting_) {
     if (sealed_.empty() || sealed_.front().name == care_out_) return std::nullopt;
-    const std::uint64_t bytes = sealed_bytes_ + options_.segment_size;  // with the open one
-    if (bytes <= bytes_max && sealed_.front().newest >= oldest) return std::nullopt;
+    facts.bytes = sealed_bytes_ + options_.segment_size;  // with the open one
+    if (!is_deleted(judge(facts_of(0), facts, limits))) return std::nullopt;
     deleting_ = sealed_.front().name;
+    deleting_bytes_ = sealed_.front().bytes;
     if (care_ && care_->name_ == *deleting_) care_.reset();
     sealed_.erase(sealed_.begin());
     count_sealed();
@@ -168,6 +180,7 @@ std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallT
   ticket.files_ = files_;
   ticket.folder_ = folder_;
   ticket.name_ = *deleting_;
+  ticket.bytes_ = deleting_bytes_;
   ticket.segment_size_ = options_.segment_size;
   ticket.life_ = life_;
   if (options_.recycle && !prepared_.file && !preparing_) {
