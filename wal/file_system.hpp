@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -40,6 +41,12 @@ class File {
   [[nodiscard]] virtual int native_fd() const = 0;
 };
 
+// Of the file system that a folder is on, in bytes; the default: it cannot be told.
+struct Space {
+  std::uint64_t total = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t free = std::numeric_limits<std::uint64_t>::max();  // for this user
+};
+
 // Paths as the operating system takes them. A new, renamed or deleted entry counts only after sync_folder.
 class FileSystem {
  public:
@@ -53,6 +60,7 @@ class FileSystem {
       const std::string& path) = 0;  // an existing one is fine; not_found: no parent
   [[nodiscard]] virtual Status sync_folder(const std::string& path) = 0;
   [[nodiscard]] virtual Result<std::vector<std::string>> list(const std::string& folder) = 0;  // names, sorted
+  [[nodiscard]] virtual Result<Space> space(const std::string& /*folder*/) { return Space{}; }
 };
 
 // pwrite until all is written.

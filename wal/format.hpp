@@ -21,6 +21,8 @@ inline constexpr std::uint32_t segment_magic = 0x53574c4d;    // "MLWS"
 inline constexpr std::uint32_t batch_magic = 0x42574c4d;      // "MLWB"
 inline constexpr std::uint32_t index_magic = 0x49574c4d;      // "MLWI"
 inline constexpr std::uint32_t consumers_magic = 0x43574c4d;  // "MLWC"
+inline constexpr std::uint32_t cold_magic = 0x5a574c4d;       // "MLWZ"
+inline constexpr std::uint32_t seal_magic = 0x45574c4d;       // "MLWE"
 inline constexpr std::uint16_t format_version = 1;
 
 // Batches begin at a multiple of this in the file, so that no later write touches the header's block.
@@ -104,6 +106,45 @@ struct IndexEntry {
   std::uint64_t first_offset;  // of the batch at `byte`
   std::int64_t record_time;
   std::uint64_t byte;
+};
+
+// `<segment>.wal.zst`: the segment's bytes [0, end), compressed. Block 0 is the segment's header, the others are
+// `block_bytes` each, the last one what is left; each is one zstd frame with its content size and checksum. The frames
+// stand behind the header in order, behind them a std::uint64_t for each block, the byte of the file at which its frame
+// begins, and at the very end a ColdTrailer.
+struct ColdHeader {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest of this header
+  std::array<std::uint8_t, 16> log_id;
+  std::uint64_t segment;            // number
+  std::uint64_t end;                // byte at which the segment ends
+  std::uint32_t first_block_bytes;  // of block 0
+  std::uint32_t block_bytes;        // of the others
+};
+
+struct ColdTrailer {
+  std::uint64_t table_checksum;  // of the table of blocks
+  ColdHeader header;             // the file's header once more
+};
+
+using Digest = std::array<std::uint8_t, 32>;  // SHA-256
+
+// `<segment>.seal`, of a sealed segment. The chain value is the SHA-256 of all that stands between the checksum and it.
+struct Seal {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest
+  Digest previous_chain;   // chain value of the seal before; zeros: there is none
+  std::array<std::uint8_t, 16> log_id;
+  std::uint64_t segment;  // number
+  std::uint64_t first_offset;
+  std::uint64_t end;               // byte at which the segment ends
+  std::uint64_t previous_segment;  // number of the seal before; 0: there is none
+  Digest content;                  // of the segment's bytes [0, end), as they are when not compressed
+  Digest chain;
 };
 
 // `consumers`: two copies of the table of durable consumers, `consumers_copy_bytes` each, zeros behind the entries.

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -145,6 +146,12 @@ Result<std::vector<std::string>> PosixFileSystem::list(const std::string& folder
   ::closedir(handle);
   std::sort(names.begin(), names.end());
   return names;
+}
+
+Result<Space> PosixFileSystem::space(const std::string& folder) {
+  struct statvfs status {};
+  if (::statvfs(folder.c_str(), &status) != 0) return fail_errno("cannot ask for the free space of " + folder, errno);
+  return Space{status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize};
 }
 
 FileSystem& posix_file_system() {

@@ -14,6 +14,7 @@ class PosixFileSystem final : public FileSystem {
   [[nodiscard]] Status make_folder(const std::string& path) override;
   [[nodiscard]] Status sync_folder(const std::string& path) override;
   [[nodiscard]] Result<std::vector<std::string>> list(const std::string& folder) override;
+  [[nodiscard]] Result<Space> space(const std::string& folder) override;
 };
 
 // One that lives as long as the process; it has no state.

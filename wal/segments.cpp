@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "bus/base/assert.hpp"
+#include "wal/cold.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -26,6 +28,20 @@ std::string padded(std::uint64_t value, std::size_t digits) {
 
 std::string stem(SegmentName name) {
   return padded(name.first_offset.value(), 20) + "-" + padded(name.number.value(), 10);
+}
+
+std::optional<SegmentName> parse_name(std::string_view text, std::string_view ending) {
+  if (text.size() < 31 || text[20] != '-' || text.substr(31) != ending) return std::nullopt;
+  const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
+  };
+  const auto first = number(text.substr(0, 20));
+  const auto count = number(text.substr(21, 10));
+  if (!first || !count) return std::nullopt;
+  return SegmentName{Offset(*first), SegmentNumber(*count)};
 }
 
 }  // namespace
@@ -54,22 +70,25 @@ std::string to_file_name(SegmentName name) {
   return stem(name) + ".wal";
 }
 
+std::string to_cold_name(SegmentName name) {
+  return stem(name) + ".wal.zst";
+}
+
 std::string to_index_name(SegmentName name) {
   return stem(name) + ".idx";
 }
 
+std::string to_seal_name(SegmentName name) {
+  return stem(name) + ".seal";
+}
+
 std::optional<SegmentName> parse_segment_name(std::string_view text) {
-  if (text.size() != 35 || text[20] != '-' || text.substr(31) != ".wal") return std::nullopt;
-  const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-    return value;
-  };
-  const auto first = number(text.substr(0, 20));
-  const auto count = number(text.substr(21, 10));
-  if (!first || !count) return std::nullopt;
-  return SegmentName{Offset(*first), SegmentNumber(*count)};
+  auto name = parse_name(text, ".wal");
+  return name ? name : parse_name(text, ".wal.zst");
+}
+
+std::optional<SegmentName> parse_seal_name(std::string_view text) {
+  return parse_name(text, ".seal");
 }
 
 Result<std::vector<SegmentName>> list_segment_files(FileSystem& files, const std::string& folder) {
@@ -79,7 +98,10 @@ Result<std::vector<SegmentName>> list_segment_files(FileSystem& files, const std
   for (const std::string& name : *names) {
     if (const auto parsed = parse_segment_name(name)) found.push_back(*parsed);
   }
-  std::sort(found.begin(), found.end(), [](SegmentName a, SegmentName b) { return a.number < b.number; });
+  std::sort(found.begin(), found.end(), [](SegmentName a, SegmentName b) {
+    return std::pair(a.number, a.first_offset) < std::pair(b.number, b.first_offset);
+  });
+  found.erase(std::unique(found.begin(), found.end()), found.end());  // one that has both files
   return found;
 }
 
@@ -89,7 +111,7 @@ Result<SegmentReader> SegmentReader::open(FileSystem& files, const std::string& 
   const auto gone = [&] {
     return fail(ErrorCode::deleted, "segment " + path + " was deleted; begin at the first offset");
   };
-  auto file = files.open(path, OpenMode::read);
+  auto file = open_segment_file(files, folder, name);
   if (!file) return file.error().code == ErrorCode::not_found ? gone() : fail(file.error());
   const auto locked = (*file)->try_lock(LockMode::shared);
   if (!locked) return fail(locked.error());
@@ -108,7 +130,7 @@ Result<SegmentReader> SegmentReader::open(FileSystem& files, const std::string& 
   const auto ours = reader.load_header();
   if (!ours) return fail(ours.error());
   // Recycled between open and lock; a file that still stands under this name has lost its header.
-  if (!*ours && !files.open(path, OpenMode::read)) return gone();
+  if (!*ours && !open_segment_file(files, folder, name)) return gone();
   return reader;
 }
 

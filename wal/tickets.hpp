@@ -95,14 +95,17 @@ class PrepareTicket {
 class DeleteTicket {
  public:
   [[nodiscard]] Status run();
+  [[nodiscard]] std::uint64_t bytes() const { return bytes_; }  // that its file takes
 
  private:
   friend class Writer;
   [[nodiscard]] bool recycle();
+  void delete_older_seals() const;
 
   FileSystem* files_ = nullptr;
   std::string folder_;
   SegmentName name_;
+  std::uint64_t bytes_ = 0;
   std::string recycled_name_;  // empty: its blocks go back
   std::uint64_t segment_size_ = 0;
   std::uint64_t life_ = 0;

@@ -15,8 +15,10 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/limits.hpp"
+#include "wal/care.hpp"
 #include "wal/index.hpp"
 #include "wal/recovery.hpp"
+#include "wal/retention.hpp"
 #include "wal/tickets.hpp"
 
 namespace millrace::wal {
@@ -109,11 +111,25 @@ class Writer {
   [[nodiscard]] std::optional<PrepareTicket> take_preparation(bool zeros);
   // The failure, if it was this life's. The third in a row that is not no_space poisons if a roll waits.
   [[nodiscard]] Status complete_preparation(const PrepareTicket& ticket, const Status& result);
-  // The oldest sealed segment, if what is left is more than `bytes_max`, or if all its events were recorded before
-  // `oldest`. (Of what an earlier run wrote only when the next segment began is known, which is later.) The log begins
+  // The oldest sealed segment, if it is to be deleted: see retention.hpp; `facts.bytes` is not asked for. (Of what an
+  // earlier run wrote only when the next segment began is known, which is later than its newest event.) The log begins
   // behind it at once. nullopt: there is none to delete, or one or a roll is under way. One that failed comes again.
-  [[nodiscard]] std::optional<DeleteTicket> take_deletion(std::uint64_t bytes_max, WallTime oldest);
+  [[nodiscard]] std::optional<DeleteTicket> take_deletion(const RetentionLimits& limits, RetentionFacts facts);
+  [[nodiscard]] std::optional<DeleteTicket> take_deletion(std::uint64_t bytes_max, WallTime oldest) {
+    return take_deletion({0, bytes_max, oldest}, {});
+  }
   [[nodiscard]] Status complete_deletion(const DeleteTicket& ticket, const Status& result);
+  [[nodiscard]] std::vector<SegmentFacts> sealed_facts() const;  // oldest first
+  [[nodiscard]] OverrunEdges overrun_edges(const RetentionFacts& facts, const RetentionLimits& limits) const {
+    return wal::overrun_edges(sealed_facts(), name_.first_offset, place_.at, facts, limits);
+  }
+  [[nodiscard]] Result<Space> space() const { return files_->space(folder_); }
+
+  // The next step of care for a sealed segment, the oldest first: see care.hpp. Segments all of whose events were
+  // recorded before `cold` are compressed. Not `idle`: only where many segments wait to be sealed. nullopt: there is
+  // none to do, or one is out, or a roll is under way. One that failed comes again, after the others had their turn.
+  [[nodiscard]] std::optional<CareTicket> take_care(WallTime cold, bool idle = true);
+  [[nodiscard]] Status complete_care(const CareTicket& ticket, const Status& result);
 
   // The same in one call each, here. Call when idle: writes a little of the next segment. True: there is more to do.
   [[nodiscard]] Result<bool> prepare_next_segment();
@@ -133,7 +149,11 @@ class Writer {
 
   struct Sealed {
     SegmentName name;
-    WallTime newest;  // no event in it was recorded later
+    WallTime newest;                   // no event in it was recorded later
+    std::optional<std::uint64_t> end;  // unknown where its successor's header is bad
+    std::uint64_t bytes = 0;           // that its file takes
+    CareSet cared{};
+    bool care_failed = false;  // the last time
   };
 
   Writer(FileSystem& files, std::string folder, const WriterOptions& options)
@@ -146,6 +166,11 @@ class Writer {
   void adopt(const Roll& roll);
   [[nodiscard]] Status clear_void_files();
   void rebuild_indexes(const std::vector<Link>& links);
+  void look_at_sealed(const std::vector<std::string>& names);
+  void count_sealed();
+  [[nodiscard]] SegmentFacts facts_of(std::size_t i) const;  // of a sealed one
+  [[nodiscard]] CareOf care_of(const Sealed& sealed) const;
+  [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold);
   [[nodiscard]] PrepareTicket preparation() const;
   [[nodiscard]] Result<std::size_t> delete_all(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status roll(WallTime now);
@@ -166,6 +191,7 @@ class Writer {
   std::vector<PublisherEntry> publishers_;
   RecoveryReport recovered_;
   std::vector<Sealed> sealed_;  // oldest first
+  std::uint64_t sealed_bytes_ = 0;
 
   SegmentName name_;  // the open segment
   SegmentNumber number_max_;
@@ -189,7 +215,10 @@ class Writer {
   std::optional<WallTime> roll_wanted_;
   bool rolling_ = false;                 // its ticket is out
   std::optional<SegmentName> deleting_;  // not in sealed_ any more
+  std::uint64_t deleting_bytes_ = 0;
   bool deletion_out_ = false;
+  std::optional<CareTicket> care_;       // under way, between its steps
+  std::optional<SegmentName> care_out_;  // whose ticket is out, perhaps one of an earlier life
 };
 
 }  // namespace millrace::wal

@@ -276,6 +276,8 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"segment_bytes", size(topic.log.segment_size)},
        {"retention_bytes", size(topic.retention_bytes)},
        {"retention_age", duration(topic.retention_age, 1s)},
+       {"retention_consumers", flag(topic.retention_consumers)},
+       {"compress_after", duration(topic.compress_after, 1s)},
        {"writers",
         [&topic](const toml::node& node) -> std::string {
           const toml::array* names = node.as_array();
@@ -399,6 +401,7 @@ Result<Config> parse(std::string_view text, const std::string& origin, const std
   Checker checker(origin);
   Config config = default_config();
   bool default_topics = true;
+  std::optional<std::uint64_t> free_space_floor;
   std::vector<TopicConfig> topics;
   const auto read_topics = [&](const toml::table& tables) {
     for (const auto& [key, node] : tables) {
@@ -434,6 +437,7 @@ Result<Config> parse(std::string_view text, const std::string& origin, const std
               core, "core",
               {{"runtime_dir", words(config.runtime_dir)},
                {"log_dir", words(config.log_dir)},
+               {"free_space_floor", [&](const toml::node& node) { return size(free_space_floor.emplace())(node); }},
                {"heartbeat_interval", duration(config.heartbeat_interval, 1ms)},
                {"heartbeat_timeout", duration(config.heartbeat_timeout, 1ms)},
                {"lag_limit", number(config.lag_limit, 0, INT64_MAX)},
@@ -458,6 +462,7 @@ Result<Config> parse(std::string_view text, const std::string& origin, const std
            std::any_of(topics.begin(), topics.end(), [&](const TopicConfig& own) { return own.name == topic.name; });
   });
   config.topics.insert(config.topics.begin(), topics.begin(), topics.end());
+  for (TopicConfig& topic : config.topics) topic.free_space_floor = free_space_floor;
   return config;
 }
 

@@ -27,8 +27,11 @@ struct TopicConfig {
   std::uint32_t unsynced_max = limits::unsynced_max;
   ring::StallPolicy stall_policy = ring::StallPolicy::block;
   wal::WriterOptions log;
-  std::uint64_t retention_bytes = 1ull << 30;  // 0: no limit
-  std::chrono::nanoseconds retention_age{0};   // 0: no limit
+  std::uint64_t retention_bytes = 1ull << 30;     // 0: no limit
+  std::chrono::nanoseconds retention_age{0};      // 0: no limit
+  std::chrono::nanoseconds compress_after{0};     // 0: never
+  bool retention_consumers = true;                // what one still wants is not deleted for its age
+  std::optional<std::uint64_t> free_space_floor;  // of the core; none: 2 % of the file system, at most 1 GiB
   Writers writers;
   std::string type;    // an event family, or the name of a user's own
   std::string schema;  // path of a user's .fbs or .bfbs; empty: a built-in family

@@ -41,6 +41,7 @@ TEST(Config, ReadsSizesDurationsAndPolicies) {
   const auto config = parse_config(R"(
 [core]
 runtime_dir = "/tmp/x"
+free_space_floor = "64 MiB"
 heartbeat_timeout = "250ms"
 [core.disk]
 idle = "spin"
@@ -56,6 +57,8 @@ sync_interval = "5ms"
 stall_policy = "refuse"
 writers = ["root"]
 retention_age = "7d"
+compress_after = "1h"
+retention_consumers = false
 )",
                                    "m.toml");
   ASSERT_TRUE(config) << config.error().message;
@@ -71,6 +74,13 @@ retention_age = "7d"
   EXPECT_EQ(trades.stall_policy, ring::StallPolicy::refuse);
   EXPECT_EQ(trades.retention_age, std::chrono::days(7));
   EXPECT_EQ(topic_of(*config, "orders").retention_age.count(), 0) << "none by default";
+  EXPECT_FALSE(trades.retention_consumers);
+  EXPECT_TRUE(topic_of(*config, "orders").retention_consumers);
+  EXPECT_EQ(trades.free_space_floor, 64u << 20);
+  EXPECT_EQ(topic_of(*config, "orders").free_space_floor, 64u << 20) << "the core's, for all";
+  EXPECT_FALSE(default_config().topics[0].free_space_floor);
+  EXPECT_EQ(trades.compress_after, std::chrono::hours(1));
+  EXPECT_EQ(topic_of(*config, "orders").compress_after.count(), 0) << "never by default";
   EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
 }
 

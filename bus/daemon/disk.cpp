@@ -247,8 +247,9 @@ void Disk::finish() {
 
 void Disk::publish_report(std::size_t topic) {
   const TopicRecorder& recorder = *recorders_[topic];
-  RecorderReport report{recorder.state(),   recorder.failure(),  recorder.housekeeping_failure(),
-                        recorder.stopped(), recorder.counters(), recorder.first_offset()};
+  RecorderReport report{recorder.state(),        recorder.failure(),  recorder.housekeeping_failure(),
+                        recorder.stopped(),      recorder.counters(), recorder.first_offset(),
+                        recorder.overrun_edges()};
   const std::lock_guard lock(reports_mutex_);
   reports_[topic] = std::move(report);
 }

@@ -49,7 +49,8 @@ struct RecorderReport {
   std::string housekeeping_failure;  // of the last piece of it; the topic goes on
   std::vector<std::string> stopped;  // a stream each: why its publisher is not recorded, empty if it is
   TopicRecorder::Counters counters;
-  Offset first_offset;  // the oldest event there is
+  Offset first_offset;        // the oldest event there is
+  wal::OverrunEdges overrun;  // below which durable consumers are in danger
 };
 
 class Disk {

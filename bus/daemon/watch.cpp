@@ -1,6 +1,7 @@
 #include "bus/daemon/watch.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "bus/base/log.hpp"
 
@@ -85,7 +86,8 @@ Watch::Watch(const Config& config, std::vector<std::unique_ptr<Topic>>& topics, 
       health_(health),
       core_(core),
       topic_health_(topics.size()),
-      consumers_(topics.size()) {}
+      consumers_(topics.size()),
+      durable_(topics.size()) {}
 
 void Watch::do_work(MonotonicTime now) {
   const std::chrono::nanoseconds away = stepped_ == MonotonicTime() ? 0ns : now - stepped_;
@@ -103,6 +105,7 @@ void Watch::do_work(MonotonicTime now) {
     watch_topic(i, report, now);
     for (std::size_t s = 0; s < topics_[i]->streams().size(); ++s) watch_publisher(*topics_[i], s, report, now);
     watch_consumers(i, now);
+    watch_durable(i, report);
   }
 }
 
@@ -221,6 +224,41 @@ void Watch::watch_consumers(std::size_t index, MonotonicTime now) {
     add(topic, consumer, to_health(consumer.health.state()), HealthState::closed, HealthReason::said_goodbye);
     return true;
   });
+}
+
+// Whether the log is, or soon will be, deleted under a durable consumer; also one that nobody has just now.
+void Watch::watch_durable(std::size_t index, const RecorderReport& report) {
+  using State = wal::OverrunAlarm::State;
+  const std::string& topic = topics_[index]->config().name;
+  std::map<std::string, wal::OverrunAlarm> before = std::exchange(durable_[index], {});
+  for (const Consumers::View& consumer : topics_[index]->consumers().list()) {
+    const std::string& name = consumer.record.name;
+    const Offset wanted = consumer.record.acked;
+    wal::OverrunAlarm& alarm = durable_[index][name] = before[name];
+    const State was = alarm.state();
+    const State is = alarm.look(wanted, report.first_offset, report.overrun);
+    if (is == was) continue;
+    HealthChange change{HealthSubject::consumer,
+                        name,
+                        topic,
+                        was == State::safe ? HealthState::live : HealthState::lagging,
+                        is == State::safe ? HealthState::live : HealthState::lagging,
+                        HealthReason::caught_up,
+                        static_cast<std::int64_t>(wanted.value())};
+    if (is == State::overrun) {
+      change.reason = HealthReason::overrun;
+      change.number = static_cast<std::int64_t>(report.first_offset.value());
+      log().error("topic {}: consumer {} was overrun: the events from offset {} to before {} are deleted", topic, name,
+                  wanted.value(), report.first_offset.value());
+    } else if (is == State::near) {
+      change.reason = HealthReason::overrun_near;
+      log().warn(
+          "topic {}: consumer {} still wants offset {}, which will soon be deleted: raise retention_bytes, free "
+          "some space, or let it read faster",
+          topic, name, wanted.value());
+    }
+    health_.add(std::move(change));
+  }
 }
 
 void Watch::on_dead(std::size_t topic, const Incarnation& client) {

@@ -60,6 +60,7 @@ class Watch {
   void watch_topic(std::size_t index, const RecorderReport& report, MonotonicTime now);
   void watch_publisher(Topic& topic, std::size_t stream, const RecorderReport& report, MonotonicTime now);
   void watch_consumers(std::size_t index, MonotonicTime now);
+  void watch_durable(std::size_t index, const RecorderReport& report);
   void add(const Topic& topic, const Consumer& consumer, schemas::HealthState before, schemas::HealthState after,
            schemas::HealthReason reason, std::int64_t number = 0);
   [[nodiscard]] ConsumerLimits limits() const { return {2 * config_.heartbeat_timeout, config_.lag_limit}; }
@@ -74,7 +75,8 @@ class Watch {
   MonotonicTime watched_;
   MonotonicTime began_;  // to judge
   std::vector<TopicHealth> topic_health_;
-  std::vector<std::map<std::uint64_t, Consumer>> consumers_;  // of each topic, by subscription
+  std::vector<std::map<std::uint64_t, Consumer>> consumers_;       // of each topic, by subscription
+  std::vector<std::map<std::string, wal::OverrunAlarm>> durable_;  // of each topic, by name
 };
 
 }  // namespace millrace::daemon

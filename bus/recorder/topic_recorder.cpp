@@ -16,7 +16,9 @@ using namespace std::chrono_literals;
 // Until housekeeping that failed is tried again; shorter where publishers wait for it.
 constexpr auto pause = 1s;
 constexpr auto urgent_pause = 10ms;
-constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
+constexpr auto care_interval = 10ms;  // a look for some goes through all segments
+// Between looks at the free space. What is deleted counts as free until the next one: readers may keep it a while.
+constexpr auto space_interval = 1s;
 
 }  // namespace
 
@@ -318,18 +320,31 @@ Status TopicRecorder::reopen(WallTime now) {
 std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTime now, WallTime wall, bool idle) {
   if (chore_out_ || state_ == State::failed) return std::nullopt;
   writer_.set_housekeeping(wal::Housekeeping::elsewhere);
+  look_at_space(now, wall);
   const bool urgent = writer_.roll_waits_for_file();
   // One that fails keeps the other from nothing.
   const bool may_prepare = !preparation_failed_ || now - *preparation_failed_ >= (urgent ? urgent_pause : pause);
   const bool may_delete = !deletion_failed_ || now - *deletion_failed_ >= pause;
+  const bool may_care = now - care_looked_for_ >= care_interval && (!care_failed_ || now - *care_failed_ >= pause);
+  const bool cold = policies_.compress_after.count() > 0;
   const auto take = [&]() -> std::optional<Chore> {
     if (urgent && may_prepare && state_ != State::no_space) return writer_.take_preparation(false);
-    const std::uint64_t bytes = policies_.retention_bytes > 0 ? policies_.retention_bytes : no_limit;
-    const std::int64_t age = policies_.retention_age.count() > 0 ? policies_.retention_age.count() : wall.ns;
     if (may_delete) {
-      if (auto deletion = writer_.take_deletion(bytes, WallTime{wall.ns - age})) return deletion;
+      if (auto deletion = writer_.take_deletion(retention_limits(wall), retention_facts())) {
+        if (free_bytes_ != wal::no_limit) free_bytes_ += deletion->bytes();
+        return deletion;
+      }
     }
-    if (may_prepare) return writer_.take_preparation(idle);
+    if (may_prepare) {
+      if (auto preparation = writer_.take_preparation(idle)) return preparation;
+    }
+    if (may_care) {
+      if (auto care =
+              writer_.take_care(WallTime{cold ? wall.ns - policies_.compress_after.count() : INT64_MIN}, idle)) {
+        return care;
+      }
+      care_looked_for_ = now;
+    }
     return std::nullopt;
   };
   auto chore = take();
@@ -337,15 +352,53 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
   return chore;
 }
 
+wal::RetentionLimits TopicRecorder::retention_limits(WallTime wall) const {
+  wal::RetentionLimits limits;
+  limits.free_floor = free_floor_;
+  if (policies_.retention_bytes > 0) limits.bytes_max = policies_.retention_bytes;
+  if (policies_.retention_age.count() > 0) limits.oldest = WallTime{wall.ns - policies_.retention_age.count()};
+  return limits;
+}
+
+wal::RetentionFacts TopicRecorder::retention_facts() const {
+  wal::RetentionFacts facts;
+  facts.free_bytes = free_bytes_;
+  if (!policies_.retention_consumers) return facts;
+  for (const ring::ConsumerMark& mark : memory_.marks->consumers) {
+    if (mark.key.load(std::memory_order_acquire) == 0) continue;
+    const Offset acked(mark.acked.load(std::memory_order_acquire));
+    facts.needed = std::min(facts.needed.value_or(acked), acked);
+  }
+  return facts;
+}
+
+void TopicRecorder::look_at_space(MonotonicTime now, WallTime wall) {
+  if (space_looked_at_ && now - *space_looked_at_ < space_interval) return;
+  space_looked_at_ = now;
+  const auto space = writer_.space();
+  free_bytes_ = space ? space->free : wal::no_limit;
+  free_floor_ = policies_.free_space_floor.value_or(space ? wal::usual_floor(space->total) : 0);
+  overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
+}
+
 void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now) {
   chore_out_ = false;
-  const auto* preparation = std::get_if<wal::PrepareTicket>(&chore);
-  const Status done = preparation != nullptr ? writer_.complete_preparation(*preparation, status)
-                                             : writer_.complete_deletion(std::get<wal::DeleteTicket>(chore), status);
+  Status done;
+  std::optional<MonotonicTime>* last_failed = nullptr;
+  if (const auto* preparation = std::get_if<wal::PrepareTicket>(&chore)) {
+    done = writer_.complete_preparation(*preparation, status);
+    last_failed = &preparation_failed_;
+  } else if (const auto* deletion = std::get_if<wal::DeleteTicket>(&chore)) {
+    done = writer_.complete_deletion(*deletion, status);
+    last_failed = &deletion_failed_;
+  } else {
+    done = writer_.complete_care(std::get<wal::CareTicket>(chore), status);
+    last_failed = &care_failed_;
+  }
   if (state_ == State::failed) return;
-  std::optional<MonotonicTime>& failed = preparation != nullptr ? preparation_failed_ : deletion_failed_;
+  std::optional<MonotonicTime>& failed = *last_failed;
   failed.reset();
-  if (!preparation_failed_ && !deletion_failed_) housekeeping_failure_.clear();
+  if (!preparation_failed_ && !deletion_failed_ && !care_failed_) housekeeping_failure_.clear();
   if (done) return;
   ++counters_.housekeeping_failures;
   failed = now;

@@ -66,6 +66,10 @@ class TopicRecorder {
     wal::SyncPolicy sync = wal::SyncPolicy::always;  // none: pages are held until they are recorded, else until synced
     std::uint64_t retention_bytes = 0;               // 0: no limit
     std::chrono::nanoseconds retention_age{0};       // 0: no limit
+    std::chrono::nanoseconds compress_after{0};      // 0: never
+    // Bytes that stay free on the log's file system: what is oldest goes before. nullopt: as wal::usual_floor().
+    std::optional<std::uint64_t> free_space_floor = 0;
+    bool retention_consumers = true;  // what a durable consumer still wants is not deleted for its age
   };
 
   TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies);
@@ -77,7 +81,7 @@ class TopicRecorder {
   // Records what there is, at most a page a stream. Returns the number of events.
   std::uint64_t do_work(WallTime now);
 
-  using Chore = std::variant<wal::PrepareTicket, wal::DeleteTicket>;
+  using Chore = std::variant<wal::PrepareTicket, wal::DeleteTicket, wal::CareTicket>;
   enum class Sync {
     when_due,  // by policy, or because somebody waits
     now,       // whatever is unsynced
@@ -98,15 +102,18 @@ class TopicRecorder {
   // declared. May block.
   [[nodiscard]] Status reopen(WallTime now);
 
-  // The next piece of housekeeping: a step towards the next segment's file, or the deletion of one beyond the policy's
-  // bytes or age. Its run() may block and belongs on a thread of its own; complete_housekeeping() takes it back here.
-  // `idle`: also what nobody needs soon. nullopt: there is none, one is under way, or one failed a moment ago.
-  // A failure never closes the topic by itself: it is told and tried again. What waits for it is back pressure.
+  // The next piece of housekeeping: a step towards the next segment's file, the deletion of one beyond the policy's
+  // bytes or age, or a step of care for a sealed one. Its run() may block and belongs on a thread of its own;
+  // complete_housekeeping() takes it back here. `idle`: also what nobody needs soon. nullopt: there is none, one is
+  // under way, or one failed a moment ago. A failure never closes the topic by itself: it is told and tried again. What
+  // waits for it is back pressure.
   [[nodiscard]] std::optional<Chore> take_housekeeping(MonotonicTime now, WallTime wall, bool idle);
   void complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now);
   // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
   [[nodiscard]] bool roll_waits() const { return state_ == State::ok && writer_.roll_waits(); }
   [[nodiscard]] bool roll_waits_for_file() const { return state_ != State::failed && writer_.roll_waits_for_file(); }
+  // Which durable consumers will soon be overrun; looked at once a second.
+  [[nodiscard]] const wal::OverrunEdges& overrun_edges() const { return overrun_edges_; }
   // Why a piece of housekeeping failed; empty once it is done.
   [[nodiscard]] const std::string& housekeeping_failure() const { return housekeeping_failure_; }
 
@@ -162,6 +169,9 @@ class TopicRecorder {
   void fail_with(const Error& error);
   void close(const Error& error);
   void count_failure(bool failed) const;
+  [[nodiscard]] wal::RetentionLimits retention_limits(WallTime wall) const;
+  [[nodiscard]] wal::RetentionFacts retention_facts() const;
+  void look_at_space(MonotonicTime now, WallTime wall);
 
   std::string topic_;
   wal::Writer writer_;
@@ -180,6 +190,12 @@ class TopicRecorder {
   std::string housekeeping_failure_;
   std::optional<MonotonicTime> preparation_failed_;  // when
   std::optional<MonotonicTime> deletion_failed_;
+  std::optional<MonotonicTime> care_failed_;
+  std::optional<MonotonicTime> space_looked_at_;
+  std::uint64_t free_floor_ = 0;
+  std::uint64_t free_bytes_ = wal::no_limit;  // then, and what was deleted since
+  wal::OverrunEdges overrun_edges_;
+  MonotonicTime care_looked_for_;  // when there was none
   bool chore_out_ = false;
   bool sync_under_way_ = false;
   std::uint64_t admissions_ = 0;

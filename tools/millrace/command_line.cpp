@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 
+#include "bus/base/clock.hpp"
 #include "bus/base/log.hpp"
 #include "tools/millrace/consumers.hpp"
 #include "tools/millrace/doctor.hpp"
@@ -14,7 +15,9 @@
 #include "tools/millrace/status.hpp"
 #include "tools/millrace/tail.hpp"
 #include "tools/millrace/wal_dump.hpp"
+#include "tools/millrace/wal_retain.hpp"
 #include "tools/millrace/wal_verify.hpp"
+#include "wal/posix_file_system.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -188,8 +191,10 @@ class CommandLine {
     CLI::App* const verify =
         add(*wal, "verify", "Checks every batch: checksums, offsets, sequences, events. Names what is wrong",
             "  millrace wal verify trade_events\n  millrace wal verify ./log/trade_events",
-            [this] { return with_output([this](Output& out) { return wal_verify(verify_, out); }); });
+            [this] { return with_output([this](Output& out) { return wal_verify(verify_, out, expect_seal_); }); });
     add_log_options(verify, verify_);
+    verify->add_option("--expect-seal", expect_seal_, "Fail unless the chain of seals holds this value");
+    add_retain(*wal);
 
     CLI::App* const dump = add(*wal, "dump", "The events as JSON lines, as `tail` shows them",
                                "  millrace wal dump trade_events --from 1000 --limit 10\n"
@@ -201,6 +206,17 @@ class CommandLine {
         ->check(parses(parse_start));
     dump->add_option("--limit", dump_.limit, "End after so many events");
     dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
+  }
+
+  void add_retain(CLI::App& wal) {
+    CLI::App* const retain = add(wal, "retain", "What the core would delete of a log, and why; touches nothing",
+                                 "  millrace wal retain trade_events --dry-run --config millrace.toml", [this] {
+                                   return with_output([this](Output& out) {
+                                     return wal_retain(retain_, out, system_clock().wall(), wal::posix_file_system());
+                                   });
+                                 });
+    add_log_options(retain, retain_.choice);
+    retain->add_flag("--dry-run", retain_.dry_run, "Only this is done here: the core deletes");
   }
 
   void add_doctor() {
@@ -226,6 +242,8 @@ class CommandLine {
   ConsumersOptions consumers_;
   std::string reopen_;
   LogChoice verify_;
+  std::string expect_seal_;
+  RetainOptions retain_;
   DumpOptions dump_;
   DoctorOptions doctor_;
   std::function<Exit()> command_;

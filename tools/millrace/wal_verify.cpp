@@ -1,9 +1,13 @@
 #include "tools/millrace/wal_verify.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "tools/millrace/interrupt.hpp"
+#include "wal/chain.hpp"
+#include "wal/index.hpp"
 #include "wal/posix_file_system.hpp"
+#include "wal/seals.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -108,13 +112,81 @@ void Verifier::take_frames(const wal::BatchView& batch) {
   }
 }
 
-Exit wal_verify(const LogChoice& choice, Output& out) {
+namespace {
+
+void report_wrong(const std::string& what) {
+  std::fprintf(stderr, "millrace: %s\n", what.c_str());
+}
+
+// An index is only a short cut, and readers do not trust it; but one that is wrong is a sign that something is amiss.
+// The number of those that are.
+Result<std::uint64_t> verify_indexes(const std::string& folder) {
+  wal::FileSystem& files = wal::posix_file_system();
+  const auto links = wal::list_chain(files, folder);
+  if (!links) return fail(links.error());
+  std::uint64_t wrong = 0;
+  for (const wal::Link& link : *links) {
+    const std::string name = wal::to_index_name(link.name);
+    if (!link.end || !link.header_valid || !files.open(wal::join(folder, name), wal::OpenMode::read)) continue;
+    const auto index = wal::read_index(files, folder, link.name, link.log_id, *link.end);
+    if (index.empty()) {
+      report_wrong("index " + name + " is damaged; delete it, the core makes it anew");
+      ++wrong;
+      continue;
+    }
+    auto segment = wal::SegmentReader::open(files, folder, link.name, wal::ReadMode::pread);
+    if (!segment) return fail(segment.error());
+    for (const wal::IndexEntry& entry : index) {
+      if (interrupted()) return wrong;
+      const auto batch = segment->batch_at(entry.byte, wal::Check::header);
+      if (!batch) return fail(batch.error());
+      if (*batch && (*batch)->header.first_offset == entry.first_offset &&
+          (*batch)->header.record_time == entry.record_time) {
+        continue;
+      }
+      report_wrong("index " + name + " leads to byte " + number(entry.byte) + " for offset " +
+                   number(entry.first_offset) +
+                   ", but no such batch stands there; if the segment is sound, delete the "
+                   "index, the core makes it anew");
+      ++wrong;
+      break;
+    }
+  }
+  return wrong;
+}
+
+// Whether all is well.
+Result<bool> verify_chain(const std::string& folder, const std::string& expected, Output& out) {
+  const auto wanted = wal::from_hex(expected);
+  if (!expected.empty() && !wanted) {
+    return fail(ErrorCode::invalid_argument, "--expect-seal wants 64 hexadecimal digits, as `wal verify` prints them");
+  }
+  const auto seals = wal::verify_seals(wal::posix_file_system(), folder, interrupted);
+  if (!seals) return fail(seals.error());
+  for (const std::string& wrong : seals->wrong) report_wrong(wrong);
+  bool good = seals->wrong.empty();
+  if (wanted && std::find(seals->chain.begin(), seals->chain.end(), *wanted) == seals->chain.end()) {
+    report_wrong("no seal in the log has the chain value " + expected +
+                 ": what was recorded up to there was changed, or deleted");
+    good = false;
+  }
+  if (seals->sealed + seals->not_yet > 0) {
+    out.text() += "seals: " + std::string(seals->wrong.empty() ? "ok" : "BAD") + ": " + number(seals->sealed) +
+                  " segments sealed, " + number(seals->not_yet) + " not yet" +
+                  (seals->chain.empty() ? "" : "; the chain ends with " + wal::to_hex(seals->chain.back())) + "\n";
+  }
+  return good;
+}
+
+}  // namespace
+
+Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_seal) {
   const auto folder = find_log(choice);
   if (!folder) return complain(folder.error());
   auto log = wal::Reader::open(wal::posix_file_system(), *folder);
   if (!log) return complain(log.error());
   LogTypes types(*folder, choice.root);
-  Verifier verifier(types, [](const std::string& what) { std::fprintf(stderr, "millrace: %s\n", what.c_str()); });
+  Verifier verifier(types, report_wrong);
   const Offset first = log->first_offset();
   const auto end = log->end_offset();  // of now, so that a log that is being written is verified to an end
   if (!end) return complain(end.error());
@@ -146,7 +218,12 @@ Exit wal_verify(const LogChoice& choice, Output& out) {
                 static_cast<unsigned long long>(counts.gaps), static_cast<unsigned long long>(counts.wrong));
   out.text() += line;
   if (!types.problem().empty()) out.text() += "events were not looked into: " + types.problem() + "\n";
-  return out.finish(counts.wrong == 0 && !unreadable ? Exit::ok : Exit::failed);
+  if (interrupted()) return out.finish(Exit::failed);
+  const auto indexes = verify_indexes(*folder);
+  if (!indexes) return complain(indexes.error());
+  const auto sealed = verify_chain(*folder, expect_seal, out);
+  if (!sealed) return complain(sealed.error());
+  return out.finish(counts.wrong == 0 && !unreadable && *indexes == 0 && *sealed ? Exit::ok : Exit::failed);
 }
 
 }  // namespace millrace::cli

@@ -1,4 +1,4 @@
-// millrace wal verify: walks every batch of a log and names what is wrong, to the offset.
+// millrace wal verify: walks every batch of a log and names what is wrong, to the offset; then its indexes and seals.
 #pragma once
 
 #include <cstdint>
@@ -53,6 +53,8 @@ class Verifier {
   std::map<PublisherId, Stream> streams_;
 };
 
-[[nodiscard]] Exit wal_verify(const LogChoice& choice, Output& out);
+// Batches, then index files against them, then seals. `expect_seal`: a value in hexadecimal that the chain of seals
+// must hold, as an earlier run printed it.
+[[nodiscard]] Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_seal = {});
 
 }  // namespace millrace::cli
