@@ -38,7 +38,7 @@ Status LogSource::pass(const Error& error, Offset before) {
       notice.kind = Notice::Kind::corrupt;
       const auto& corruption = log_.corruption();
       if (!corruption) return fail(error);
-      notice.from = corruption->from;
+      notice.from = std::max(corruption->from, before);
       notice.to = corruption->to;
       break;
     }

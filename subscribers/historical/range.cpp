@@ -1,6 +1,8 @@
 #include "subscribers/historical/range.hpp"
 
+#include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "bus/base/rfc3339.hpp"
 #include "wal/checkpoints.hpp"
@@ -15,6 +17,30 @@ std::string text(WallTime time) {
   std::string out;
   append_rfc3339(time, out);
   return out;
+}
+
+// The first event recorded at `time` or later; events that are lost just before it count as if they were.
+struct Found {
+  Offset event;
+  Offset with_lost;
+};
+Result<Found> find_time(wal::Reader& log, WallTime time, Offset end) {
+  MILLRACE_TRY(log.seek_time(time));
+  std::optional<Offset> lost;
+  for (;;) {
+    const auto batch = log.next(end);
+    if (!batch && batch.error().code == ErrorCode::corrupt && log.corruption()) {
+      const wal::Corruption& corruption = *log.corruption();
+      if (corruption.to > corruption.from) lost = std::min(lost.value_or(corruption.from), corruption.from);
+      continue;
+    }
+    if (!batch) return fail(batch.error());
+    if (!*batch) return Found{end, lost.value_or(end)};
+    if ((*batch)->count == 0) continue;
+    const Offset first = std::min((*batch)->first_offset, end);
+    if ((*batch)->record_time >= time) return Found{first, lost.value_or(first)};
+    lost.reset();
+  }
 }
 
 Result<Start> checkpoint(wal::FileSystem& files, const std::string& folder, LogId log_id, const std::string& name) {
@@ -61,6 +87,11 @@ Result<Offset> find_from(wal::FileSystem& files, const std::string& folder, wal:
     if (!start) return fail(start.error());
     return find_start(log, *start, end, any_run);
   }
+  if (const auto* time = std::get_if<WallTime>(&from)) {
+    const auto found = find_time(log, *time, end);
+    if (!found) return fail(found.error());
+    return found->with_lost;
+  }
   const auto start = std::visit(
       [](const auto& value) -> Start {
         if constexpr (std::is_same_v<std::decay_t<decltype(value)>, FromConsumer>) {
@@ -91,14 +122,14 @@ Result<std::optional<Offset>> find_to(wal::Reader& log, const To& to, Offset end
     return *offset;
   }
   if (const auto* time = std::get_if<WallTime>(&to)) {
-    const auto found = find_start(log, *time, end, any_run);
+    const auto found = find_time(log, *time, end);
     if (!found) return fail(found.error());
     const Offset first = log.first_offset();
-    if (*found == first && first > Offset(0) && first < end) {
+    if (found->event == first && first > Offset(0) && first < end) {
       return fail(ErrorCode::deleted, "all that was recorded before " + text(*time) +
                                           " is deleted; the first event there is: offset " + text(first));
     }
-    return *found;
+    return found->event;
   }
   return end;
 }

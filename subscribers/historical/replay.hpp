@@ -38,7 +38,8 @@ struct TopicLog {
   std::function<const schemas::EventType*(EventTypeId)> types;
   Subscribe subscribe{};  // to follow a bus; empty: files alone
   wal::FileSystem* files = &wal::posix_file_system();
-  wal::ReadMode mode = wal::ReadMode::mapped;  // pread: one copy more, but a bad sector is an error, not SIGBUS
+  // Measured, pread is the faster one too: its buffer stays in the cache, where a mapping pays for page faults.
+  wal::ReadMode mode = wal::ReadMode::pread;
 };
 // A log's folder, without any daemon. Types: those that come with millrace.
 [[nodiscard]] TopicLog log_folder(const std::string& folder);
