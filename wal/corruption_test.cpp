@@ -207,5 +207,25 @@ TEST(Corruption, AProvenBadBatchOfTheOpenSegmentIsReported) {
   EXPECT_EQ(later.corruptions.size(), 1u);
 }
 
+// Seeking stands at the batch before, so that a gap recorded between is seen too; that one may be bad.
+TEST(CorruptionTest, WhatIsLostBeforeTheOffsetThatWasSoughtIsNotReported) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  ASSERT_TRUE(writer);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(add_synced(*writer, 2));
+  auto& bytes = *files.bytes_of(segment_paths(files).at(0));
+  const std::uint64_t batch = sizeof(BatchHeader) + 2 * frame_size(64);
+  const std::uint64_t third = 4096 + sizeof(BatchHeader) + sizeof(PublisherRecord) + 2 * batch;
+  bytes.at(third + sizeof(BatchHeader) + 8) ^= std::byte{1};
+  auto reader = Reader::open(files, "t");
+  ASSERT_TRUE(reader);
+  for (const std::uint64_t from : {4u, 5u, 6u}) {
+    ASSERT_TRUE(reader->seek(Offset(from)));
+    const Seen seen = read_all(*reader, Offset(from));
+    EXPECT_TRUE(seen.is(6, 10)) << from;
+    EXPECT_EQ(seen.corruptions.size(), from < 6 ? 1u : 0u) << from;
+  }
+}
+
 }  // namespace
 }  // namespace millrace::wal

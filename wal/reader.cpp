@@ -165,7 +165,10 @@ Result<std::optional<BatchView>> Reader::next(std::optional<Offset> end) {
     if (end && place_.next_offset >= *end) return std::nullopt;
     auto found = step(*segment_, place_, bound_, look_);
     if (!found) return fail(found.error());
-    if (const auto* corruption = std::get_if<Corruption>(&*found)) return report(*corruption);
+    if (const auto* corruption = std::get_if<Corruption>(&*found)) {
+      if (corruption->from < wanted_ && corruption->to <= wanted_) continue;  // before what was sought
+      return report(*corruption);
+    }
     if (const auto* batch = std::get_if<Batch>(&*found)) {
       if (searched_) look_ = {0, 0};
       const bool behind = batch->kind() == BatchKind::events ? batch->next_offset() <= wanted_

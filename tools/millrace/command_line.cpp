@@ -11,6 +11,7 @@
 #include "tools/millrace/doctor.hpp"
 #include "tools/millrace/interrupt.hpp"
 #include "tools/millrace/publish.hpp"
+#include "tools/millrace/replay.hpp"
 #include "tools/millrace/selection.hpp"
 #include "tools/millrace/status.hpp"
 #include "tools/millrace/tail.hpp"
@@ -42,6 +43,7 @@ class CommandLine {
     app_.set_help_all_flag("--help-all", "This help, and that of every command");
     add_status();
     add_tail();
+    add_replay();
     add_publish();
     add_consumers();
     add_reopen();
@@ -124,6 +126,49 @@ class CommandLine {
     command->add_option("--limit", tail_.limit, "End after so many events");
     command->add_flag_callback(
         "--no-follow", [this] { tail_.follow = false; }, "End at what is there now");
+  }
+
+  void add_replay() {
+    CLI::App* const command =
+        add(app_, "replay", "Recorded events again: a range, several topics merged by record time, at any speed",
+            "  millrace replay trade_events --from 2026-03-01T09:30:00Z --to 2026-03-01T10:00:00Z --speed 10\n"
+            "  millrace replay ./log/trade_events ./log/market_l2 --filter instrument=600519   # needs no core\n"
+            "  millrace replay trade_events --consumer risk --follow | jq .event.price",
+            [this] { return cli::replay(bus_, replay_); });
+    add_bus_options(command);
+    command->add_option("TOPIC", replay_.topics, "Topics, or the folders of their logs")->required();
+    CLI::Option* const from =
+        command->add_option("--from", replay_.from, "earliest, latest, an offset, or a time as in `tail`")
+            ->capture_default_str()
+            ->check(parses(parse_start));
+    CLI::Option* const to =
+        command->add_option("--to", replay_.to, "Where it ends: end, or the first offset or record time not shown")
+            ->capture_default_str()
+            ->check(parses(parse_end));
+    command->add_option("--consumer", replay_.consumer, "Begin at this durable consumer's checkpoint")->excludes(from);
+    command->add_flag("--follow", replay_.follow, "Then go on with what comes")->excludes(to);
+    command->add_option("--level", replay_.level, "By the core: what is there, and how far live goes")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"recorded", "synced"}));
+    command->add_option("--speed", replay_.speed, "max, or a factor: 1 as recorded, 10, 0.5")
+        ->capture_default_str()
+        ->check(parses(historical::parse_speed));
+    command
+        ->add_option("--filter", replay_.filters,
+                     "FIELD=VALUE as in `tail`; each topic must have the field. event_type=NAME picks a type")
+        ->allow_extra_args(false)
+        ->take_all();
+    command
+        ->add_option("--merge-delay", replay_.merge_delay_ms,
+                     "Milliseconds that live events wait for earlier ones of other topics")
+        ->capture_default_str()
+        ->check(CLI::Range(0.0, 60'000.0));
+    command->add_option("--limit", replay_.limit, "End after so many events");
+    command->add_flag("--quiet", replay_.quiet, "Show no events, only how it goes");
+    command->add_flag("--progress", replay_.progress, "Show how it goes even where standard error is no terminal");
+    command->add_option("--config", replay_.config,
+                        "millraced's configuration: topics are read from where it keeps their logs, without a core");
+    command->add_option("--root", replay_.root, "Table of your own schema, if it is not the one that the log names");
   }
 
   void add_publish() {
@@ -238,6 +283,7 @@ class CommandLine {
   BusOptions bus_{.name = "millrace", .socket = {}, .timeout = std::chrono::seconds(5)};
   StatusOptions status_;
   TailOptions tail_;
+  ReplayCommand replay_;
   PublishOptions publish_;
   ConsumersOptions consumers_;
   std::string reopen_;
