@@ -40,7 +40,7 @@ void Chain::take_names(const std::vector<SegmentName>& names) {
     Entry entry{name, {}};
     // A header never changes while the file has its name. One that was bad is looked at again.
     if (known != entries_.end() && known->name == name && known->header && *known->header) entry.header = known->header;
-    entries.push_back(std::move(entry));
+    entries.push_back(entry);
   }
   entries_ = std::move(entries);
   gone_.reset();
@@ -121,13 +121,13 @@ Result<std::vector<Link>> Chain::links() {
     const std::size_t before = size();
     MILLRACE_TRY(settle(i));
     if (size() != before) continue;  // it was void: here stands the one that was taken last
-    auto found = link(i);
+    const auto found = link(i);
     if (!found && found.error().code == ErrorCode::deleted && !links.empty()) {
       entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(i + 1));  // so are all before it
       break;
     }
     if (!found) return fail(found.error());
-    links.push_back(std::move(*found));
+    links.push_back(*found);
   }
   std::reverse(links.begin(), links.end());
   return links;

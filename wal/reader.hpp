@@ -107,7 +107,7 @@ class Reader {
   // once more on a newer one.
   template <class Go>
   [[nodiscard]] auto retried(const Go& go, bool listed = true) -> decltype(go());
-  [[nodiscard]] Status enter(std::size_t link, bool from_begin);
+  [[nodiscard]] Status enter(std::size_t i, bool from_begin);
   // To the segment that continues this one, if there is one; `expected`: there should be.
   [[nodiscard]] Result<bool> advance(bool expected);
   [[nodiscard]] Result<bool> go_on();
