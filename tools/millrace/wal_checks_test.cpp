@@ -186,7 +186,7 @@ TEST_F(WalChecksTest, RetainShowsWhatWouldBeDeletedAndWhy) {
     auto checkpoints = wal::Checkpoints::open(files_, log_, wal::testing::log_id);
     ASSERT_TRUE(checkpoints);
     const auto wanted = wal::list_segment_files(files_, log_)->at(2).first_offset;
-    ASSERT_TRUE(checkpoints->store({{"risk", 1, Run(1), wanted, WallTime{1}}}));
+    ASSERT_TRUE(checkpoints->store({{"risk", 1, millrace::Run(1), wanted, WallTime{1}}}));
   }
   EXPECT_EQ(retain(small + "retention_age = \"1s\"\n", files), Exit::ok) << errors_;
   EXPECT_THAT(shown_, HasSubstr("2 of 5 segments would be deleted"));
