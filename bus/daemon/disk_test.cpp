@@ -270,12 +270,12 @@ TEST_F(ColdDiskTest, SealedSegmentsAreSealedCompressedAndDeletedOnceThereIsNoRoo
   disk_->start();
   ASSERT_TRUE(wait([&] { return publish_and_sync(200) && segments() >= 5; }));
   ASSERT_TRUE(wait([&] { return files_with(".seal") == segments() - 1 && files_with(".zst") == segments() - 1; }));
-  EXPECT_EQ(files_with(".wal"), 1u) << "the open one";
+  ASSERT_TRUE(wait([&] { return files_with(".wal") == 1; })) << "the open one";
   EXPECT_EQ(disk_->report(0).first_offset, Offset(0));
   EXPECT_EQ(events_that_can_be_read(), published_);
   files_.free_bytes = (1 << 20) - 1;
   ASSERT_TRUE(wait([&] { return segments() == 1; })) << "each look finds too little room";
-  EXPECT_EQ(files_with(".seal"), 1u) << "of the last one, to go on from";
+  ASSERT_TRUE(wait([&] { return files_with(".seal") == 1; })) << "of the last one, to go on from";
   ASSERT_TRUE(publish_and_sync(10));
   files_.free_bytes = 1ull << 39;
   ASSERT_TRUE(wait([&] { return publish_and_sync(200) && segments() >= 3 && files_with(".seal") >= 3; }));
