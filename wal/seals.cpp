@@ -111,7 +111,7 @@ Digest Sha256::digest() {
   return digest;
 }
 
-std::string to_hex(const Digest& digest) {
+std::string hex_of(const Digest& digest) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string text;
   for (const std::uint8_t byte : digest) {

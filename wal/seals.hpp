@@ -33,7 +33,7 @@ class Sha256 {
   std::unique_ptr<void, Free> context_;
 };
 
-[[nodiscard]] std::string to_hex(const Digest& digest);
+[[nodiscard]] std::string hex_of(const Digest& digest);
 [[nodiscard]] std::optional<Digest> from_hex(const std::string& text);
 
 // As its fields say; what `chain` is to be.

@@ -127,12 +127,12 @@ TEST(Seals, ChainAllSegmentsButTheOpenOne) {
     EXPECT_EQ(std::memcmp(bytes.data() + 128, previous.data(), 32), 0);
     EXPECT_EQ(report.chain[i], previous);
   }
-  EXPECT_EQ(from_hex(to_hex(previous)), previous);
+  EXPECT_EQ(from_hex(hex_of(previous)), previous);
   EXPECT_FALSE(from_hex("12"));
   EXPECT_FALSE(from_hex(std::string(64, 'g')));
   Sha256 abc;
   abc.add(std::as_bytes(std::span("abc", 3)));
-  EXPECT_EQ(to_hex(abc.digest()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(hex_of(abc.digest()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 TEST(Seals, NoticeAForgerWhoMakesEveryChecksumOfTheLogAnew) {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -12,6 +14,7 @@
 
 #include "bus/testing/memory_bus.hpp"
 #include "wal/reader.hpp"
+#include "wal/seals.hpp"
 #include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::daemon {
@@ -77,6 +80,9 @@ class Doors final : public wal::FileSystem {
   Status make_folder(const std::string& path) override { return files_.make_folder(path); }
   Status sync_folder(const std::string& path) override { return files_.sync_folder(path); }
   Result<std::vector<std::string>> list(const std::string& folder) override { return files_.list(folder); }
+  Result<wal::Space> space(const std::string&) override { return wal::Space{1ull << 40, free_bytes}; }
+
+  std::atomic<std::uint64_t> free_bytes{1ull << 39};
 
  private:
   wal::FileSystem& files_ = wal::posix_file_system();
@@ -84,7 +90,8 @@ class Doors final : public wal::FileSystem {
 
 class DiskTest : public ::testing::Test {
  protected:
-  DiskTest() : folder_(temporary_.path() + "/log") {
+  explicit DiskTest(void (*change)(testing::MemoryBusOptions&) = [](testing::MemoryBusOptions&) {})
+      : folder_(temporary_.path() + "/log") {
     testing::MemoryBusOptions options;
     options.folder = folder_;
     options.grant_ahead = 8;
@@ -92,6 +99,7 @@ class DiskTest : public ::testing::Test {
     options.log.segment_size = segment_size;
     options.log.recycle = false;  // a segment is deleted, not kept
     options.files = &files_;
+    change(options);
     bus_.emplace(options, clock_);
     publisher_ = bus_->publisher("engine");
     disk_.emplace(std::vector<TopicRecorder*>{&bus_->recorder()}, system_clock(), std::make_unique<BackOffIdle>(),
@@ -241,6 +249,41 @@ TEST_F(DiskTest, EndsCleanlyWithEverythingUnderWay) {
   stopping.join();
   EXPECT_EQ(publisher_->synced_sequence(), Sequence(all));
   EXPECT_EQ(events_that_can_be_read(), all);
+}
+
+class ColdDiskTest : public DiskTest {
+ protected:
+  ColdDiskTest()
+      : DiskTest([](testing::MemoryBusOptions& options) {
+          options.retention_bytes = 0;
+          options.compress_after = 1ns;
+          options.free_space_floor = 1 << 20;
+        }) {}
+  [[nodiscard]] std::size_t files_with(const std::string& ending) {
+    const std::vector<std::string> names = files_.list(folder_).value();
+    return static_cast<std::size_t>(
+        std::count_if(names.begin(), names.end(), [&](const std::string& name) { return name.ends_with(ending); }));
+  }
+};
+
+TEST_F(ColdDiskTest, SealedSegmentsAreSealedCompressedAndDeletedOnceThereIsNoRoom) {
+  disk_->start();
+  ASSERT_TRUE(wait([&] { return publish_and_sync(200) && segments() >= 5; }));
+  ASSERT_TRUE(wait([&] { return files_with(".seal") == segments() - 1 && files_with(".zst") == segments() - 1; }));
+  ASSERT_TRUE(wait([&] { return files_with(".wal") == 1; })) << "the open one";
+  EXPECT_EQ(disk_->report(0).first_offset, Offset(0));
+  EXPECT_EQ(events_that_can_be_read(), published_);
+  files_.free_bytes = (1 << 20) - 1;
+  ASSERT_TRUE(wait([&] { return segments() == 1; })) << "each look finds too little room";
+  ASSERT_TRUE(wait([&] { return files_with(".seal") == 1; })) << "of the last one, to go on from";
+  ASSERT_TRUE(publish_and_sync(10));
+  files_.free_bytes = 1ull << 39;
+  ASSERT_TRUE(wait([&] { return publish_and_sync(200) && segments() >= 3 && files_with(".seal") >= 3; }));
+  disk_->stop();
+  EXPECT_EQ(events_that_can_be_read(), published_);
+  const auto seals = wal::verify_seals(files_, folder_);
+  ASSERT_TRUE(seals);
+  EXPECT_TRUE(seals->wrong.empty()) << seals->wrong.front();
 }
 
 }  // namespace

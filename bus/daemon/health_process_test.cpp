@@ -13,6 +13,8 @@
 #include "bus/base/idle.hpp"
 #include "bus/bus.hpp"
 #include "bus/daemon/test/clients.hpp"
+#include "wal/posix_file_system.hpp"
+#include "wal/segments.hpp"
 
 namespace millrace {
 namespace {
@@ -234,6 +236,41 @@ TEST(HealthProcess, ACoreOrAHostThatStoodStillJudgesNobodyByIt) {
   const auto report = bus->status();
   ASSERT_TRUE(report);
   EXPECT_THAT(report->reasons, ::testing::IsEmpty());
+}
+
+TEST(HealthProcess, ADurableConsumerIsWarnedBeforeTheLogIsDeletedUnderIt) {
+  TestCore core("[topics.trade_events]\nsegment_bytes = \"1 MiB\"\nretention_bytes = \"4 MiB\"\n");
+  auto bus = connect(core);
+  Health health(*bus);
+  const auto publish = [&](std::uint64_t count) {
+    Process puppet = core.puppet("trade_events", "maker", count);
+    ASSERT_TRUE(puppet.line_with("done")) << puppet.errors();
+  };
+  publish(10);
+  {
+    auto subscriber = bus->subscribe(
+        "trade_events", {.level = Level::synced, .start = StartEarliest{}, .on_gap = {}, .consumer = "risk"});
+    ASSERT_TRUE(subscriber) << subscriber.error().message;
+  }
+  const auto segments = [&] {
+    return wal::list_segment_files(wal::posix_file_system(), core.log_folder("trade_events"))->size();
+  };
+  while (segments() < 4) publish(1'000);
+  publish(1'500);  // some 300 kB: more than 80 % of what may be kept, and no fifth segment
+  const Change* change = health.wait_for(HealthSubject::consumer, "risk", HealthState::lagging);
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, HealthReason::overrun_near);
+  EXPECT_EQ(change->number, 0) << "the offset that it wants";
+  EXPECT_EQ(segments(), 4u) << "nothing is deleted yet";
+  publish(8'000);
+  change = health.wait_for(HealthSubject::consumer, "risk", HealthState::lagging);
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, HealthReason::overrun);
+  EXPECT_GT(change->number, 0) << "the first that is still there";
+  ASSERT_TRUE(bus->reset_consumer("trade_events", "risk", StartLatest{}));
+  change = health.wait_for(HealthSubject::consumer, "risk", HealthState::live);
+  ASSERT_NE(change, nullptr);
+  EXPECT_EQ(change->reason, HealthReason::caught_up);
 }
 
 }  // namespace

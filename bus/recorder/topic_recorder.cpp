@@ -19,6 +19,7 @@ constexpr auto urgent_pause = 10ms;
 constexpr auto care_interval = 10ms;  // a look for some goes through all segments
 // Between looks at the free space. What is deleted counts as free until the next one: readers may keep it a while.
 constexpr auto space_interval = 1s;
+constexpr auto edges_interval = 100ms;
 
 }  // namespace
 
@@ -320,7 +321,11 @@ Status TopicRecorder::reopen(WallTime now) {
 std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTime now, WallTime wall, bool idle) {
   if (chore_out_ || state_ == State::failed) return std::nullopt;
   writer_.set_housekeeping(wal::Housekeeping::elsewhere);
-  look_at_space(now, wall);
+  look_at_space(now);
+  if (now - edges_looked_at_ >= edges_interval) {
+    edges_looked_at_ = now;
+    overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
+  }
   const bool urgent = writer_.roll_waits_for_file();
   // One that fails keeps the other from nothing.
   const bool may_prepare = !preparation_failed_ || now - *preparation_failed_ >= (urgent ? urgent_pause : pause);
@@ -372,13 +377,12 @@ wal::RetentionFacts TopicRecorder::retention_facts() const {
   return facts;
 }
 
-void TopicRecorder::look_at_space(MonotonicTime now, WallTime wall) {
+void TopicRecorder::look_at_space(MonotonicTime now) {
   if (space_looked_at_ && now - *space_looked_at_ < space_interval) return;
   space_looked_at_ = now;
   const auto space = writer_.space();
   free_bytes_ = space ? space->free : wal::no_limit;
   free_floor_ = policies_.free_space_floor.value_or(space ? wal::usual_floor(space->total) : 0);
-  overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
 }
 
 void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now) {

@@ -112,7 +112,7 @@ class TopicRecorder {
   // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
   [[nodiscard]] bool roll_waits() const { return state_ == State::ok && writer_.roll_waits(); }
   [[nodiscard]] bool roll_waits_for_file() const { return state_ != State::failed && writer_.roll_waits_for_file(); }
-  // Which durable consumers will soon be overrun; looked at once a second.
+  // Which durable consumers will soon be overrun; looked at a few times a second.
   [[nodiscard]] const wal::OverrunEdges& overrun_edges() const { return overrun_edges_; }
   // Why a piece of housekeeping failed; empty once it is done.
   [[nodiscard]] const std::string& housekeeping_failure() const { return housekeeping_failure_; }
@@ -171,7 +171,7 @@ class TopicRecorder {
   void count_failure(bool failed) const;
   [[nodiscard]] wal::RetentionLimits retention_limits(WallTime wall) const;
   [[nodiscard]] wal::RetentionFacts retention_facts() const;
-  void look_at_space(MonotonicTime now, WallTime wall);
+  void look_at_space(MonotonicTime now);
 
   std::string topic_;
   wal::Writer writer_;
@@ -195,6 +195,7 @@ class TopicRecorder {
   std::uint64_t free_floor_ = 0;
   std::uint64_t free_bytes_ = wal::no_limit;  // then, and what was deleted since
   wal::OverrunEdges overrun_edges_;
+  MonotonicTime edges_looked_at_;
   MonotonicTime care_looked_for_;  // when there was none
   bool chore_out_ = false;
   bool sync_under_way_ = false;

@@ -67,7 +67,8 @@ Status MemoryBus::start_core() {
       options_.type, std::move(*writer),
       TopicRecorder::Memory{pages, core->order.bytes(), options_.order_capacity,
                             reinterpret_cast<ring::Watermarks*>(core->marks.data())},
-      TopicRecorder::Policies{options_.policy, options_.log.policy, options_.retention_bytes, options_.retention_age});
+      TopicRecorder::Policies{options_.policy, options_.log.policy, options_.retention_bytes, options_.retention_age,
+                              options_.compress_after, options_.free_space_floor});
   core->consumers.emplace(checkpoints->records(), *reinterpret_cast<ring::Watermarks*>(core->marks.data()));
   core->checkpoints.emplace(std::move(*checkpoints));
   cores_.push_back(core);

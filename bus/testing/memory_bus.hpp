@@ -33,6 +33,8 @@ struct MemoryBusOptions {
   wal::WriterOptions log{};
   std::uint64_t retention_bytes = 0;                   // 0: no limit
   std::chrono::nanoseconds retention_age{0};           // 0: no limit
+  std::chrono::nanoseconds compress_after{0};          // 0: never
+  std::uint64_t free_space_floor = 0;                  // 0: none
   wal::FileSystem* files = &wal::posix_file_system();  // that the folder lies on; outlives the bus
 };
 

@@ -175,7 +175,7 @@ TEST_F(WalChecksTest, RetainShowsWhatWouldBeDeletedAndWhy) {
   const std::string small = "[topics.trade_events]\nsegment_bytes = 32768\npage_bytes = 4096\n";
   EXPECT_EQ(retain(small, files), Exit::ok) << errors_;
   EXPECT_THAT(shown_, HasSubstr("0 of 5 segments would be deleted"));
-  EXPECT_EQ(retain(small + "retention_bytes = 98304\n", files), Exit::ok) << errors_;
+  EXPECT_EQ(retain(small + "retention_bytes = 94500\n", files), Exit::ok) << errors_;
   EXPECT_THAT(shown_, HasSubstr("deleted: the log is larger than retention_bytes"));
   EXPECT_THAT(shown_, HasSubstr("2 of 5 segments would be deleted")) << "the two small ones are not enough";
   EXPECT_EQ(retain(small + "retention_age = \"1s\"\n", files), Exit::ok) << errors_;
@@ -186,7 +186,7 @@ TEST_F(WalChecksTest, RetainShowsWhatWouldBeDeletedAndWhy) {
     auto checkpoints = wal::Checkpoints::open(files_, log_, wal::testing::log_id);
     ASSERT_TRUE(checkpoints);
     const auto wanted = wal::list_segment_files(files_, log_)->at(2).first_offset;
-    ASSERT_TRUE(checkpoints->store({{"risk", 1, Run(1), wanted, WallTime{1}}}));
+    ASSERT_TRUE(checkpoints->store({{"risk", 1, millrace::Run(1), wanted, WallTime{1}}}));
   }
   EXPECT_EQ(retain(small + "retention_age = \"1s\"\n", files), Exit::ok) << errors_;
   EXPECT_THAT(shown_, HasSubstr("2 of 5 segments would be deleted"));

@@ -173,7 +173,7 @@ Result<bool> verify_chain(const std::string& folder, const std::string& expected
   if (seals->sealed + seals->not_yet > 0) {
     out.text() += "seals: " + std::string(seals->wrong.empty() ? "ok" : "BAD") + ": " + number(seals->sealed) +
                   " segments sealed, " + number(seals->not_yet) + " not yet" +
-                  (seals->chain.empty() ? "" : "; the chain ends with " + wal::to_hex(seals->chain.back())) + "\n";
+                  (seals->chain.empty() ? "" : "; the chain ends with " + wal::hex_of(seals->chain.back())) + "\n";
   }
   return good;
 }
