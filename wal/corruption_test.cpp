@@ -208,7 +208,7 @@ TEST(Corruption, AProvenBadBatchOfTheOpenSegmentIsReported) {
 }
 
 // Seeking stands at the batch before, so that a gap recorded between is seen too; that one may be bad.
-TEST(CorruptionTest, WhatIsLostBeforeTheOffsetThatWasSoughtIsNotReported) {
+TEST(Corruption, WhatIsLostBeforeTheOffsetThatWasSoughtIsNotReported) {
   FaultFileSystem files;
   auto writer = begin(files);
   ASSERT_TRUE(writer);

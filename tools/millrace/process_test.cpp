@@ -98,6 +98,75 @@ TEST(CommandLine, TailsLiveUntilCtrlC) {
   EXPECT_EQ(tail.wait(), 130);
 }
 
+TEST(CommandLine, ReplaysByTheCoreAndFromFoldersWithoutIt) {
+  TestCore core;
+  ASSERT_EQ(run(core, "thousand | $M publish trade_events --wait synced").status, 0);
+  const Ran tail = run(core, "$M tail trade_events --from earliest --no-follow");
+  const Ran by_core = run(core, "$M replay trade_events");
+  EXPECT_EQ(by_core.status, 0) << by_core.errors;
+  EXPECT_EQ(by_core.errors, "") << "no progress where standard error is no terminal";
+  EXPECT_EQ(by_core.lines, tail.lines);
+  const Ran part = run(core, "$M replay trade_events --from 10 --to 20 --limit 5 --speed 10");
+  EXPECT_EQ(part.lines, (std::vector<std::string>(tail.lines.begin() + 10, tail.lines.begin() + 15)));
+  const Ran one = run(core, "$M replay trade_events --filter trade_id=T-7 --filter instrument=MILL");
+  EXPECT_EQ(one.lines, std::vector<std::string>{tail.lines[6]});
+
+  Process follow(
+      {program("millrace"), "replay", "trade_events", "--from", "999", "--follow", "--socket", core.socket()});
+  EXPECT_EQ(follow.line(), tail.lines[999]);
+  EXPECT_EQ(run(core, "echo '{\"trade_id\":\"LIVE\"}' | $M publish trade_events").status, 0);
+  EXPECT_THAT(follow.line().value_or(""), HasSubstr("\"trade_id\":\"LIVE\""));
+  follow.signal(SIGINT);
+  EXPECT_EQ(follow.wait(), 130);
+
+  const std::string folder = core.log_folder("trade_events");
+  core.kill();
+  const Ran offline = run(core, "$M replay " + folder + " --to 1000");
+  EXPECT_EQ(offline.status, 0) << offline.errors;
+  EXPECT_EQ(offline.lines, tail.lines);
+  EXPECT_EQ(run(core, "$M replay trade_events --to 1000 --config " + core.config_file()).lines, tail.lines);
+  const Ran quiet = run(core, "$M replay " + folder + " --quiet --progress");
+  EXPECT_THAT(quiet.lines, ::testing::IsEmpty());
+  EXPECT_THAT(quiet.errors, HasSubstr("100 % [####################]"));
+  EXPECT_THAT(quiet.errors, HasSubstr("offset 1001"));
+  const Ran merged = run(core, "$M replay " + folder + " " + folder + " --to 2");
+  ASSERT_EQ(merged.lines.size(), 4u);
+  EXPECT_EQ(merged.lines[0], "{\"topic\":\"trade_events\"," + tail.lines[0].substr(1));
+}
+
+TEST(CommandLine, AReplayThatCannotBeSaysWhy) {
+  TestCore core;
+  ASSERT_EQ(run(core, "thousand | $M publish trade_events --wait synced").status, 0);
+  const struct {
+    const char* arguments;
+    int status;
+    const char* says;
+  } cases[] = {
+      {"nothing", 2, "no topic 'nothing'"},
+      {"/nowhere/log", 2, "/nowhere/log"},
+      {"trade_events --from 5 --to 3", 2, "trade_events: offsets 5 to 3: reversed"},
+      {"trade_events --from 5000", 2, "offset 5000 is beyond the end: the log ends at 1000"},
+      {"trade_events --to 1001", 2, "offset 1001, is not there yet: the log ends at 1000"},
+      {"trade_events --from 09:30", 2, "'09:30' is no place to begin"},
+      {"trade_events --to noon", 2, "'noon' is no place to end"},
+      {"trade_events --from 2100-01-01T00:00:00Z", 2, "nothing was recorded at 2100-01-01"},
+      {"trade_events --filter colour=red", 2, "cannot be filtered by 'colour'; there are: "},
+      {"trade_events --filter colour", 2, "is not field=value"},
+      {"trade_events --consumer nobody", 2, "no durable consumer 'nobody'"},
+      {"trade_events --speed fast", 2, "the speed 'fast'"},
+      {"trade_events --follow --to 5", 2, "--to"},
+      {"trade_events --consumer x --from 5", 2, "--from"},
+  };
+  for (const auto& c : cases) {
+    const Ran ran = run(core, std::string("$M replay ") + c.arguments);
+    EXPECT_EQ(ran.status, c.status) << c.arguments;
+    EXPECT_THAT(ran.errors, HasSubstr(c.says)) << c.arguments;
+    EXPECT_THAT(ran.lines, ::testing::IsEmpty()) << c.arguments;
+  }
+  core.kill();
+  EXPECT_EQ(run(core, "$M replay trade_events --timeout 0.2").status, 3);
+}
+
 TEST(CommandLine, EndsQuietlyBehindHead) {
   TestCore core;
   ASSERT_EQ(run(core, "thousand | $M publish trade_events").status, 0);
