@@ -71,7 +71,7 @@ retention_age = "7d"
   EXPECT_EQ(trades.stall_policy, ring::StallPolicy::refuse);
   EXPECT_EQ(trades.retention_age, std::chrono::days(7));
   EXPECT_EQ(topic_of(*config, "orders").retention_age.count(), 0) << "none by default";
-  EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
+  EXPECT_EQ(config->topics.size(), 7u) << "the other defaults stand";
 }
 
 TEST(Config, NamesLineAndKeyOfEverythingThatIsWrongAtOnce) {
