@@ -33,7 +33,8 @@ struct Alert {
   std::uint8_t scale = 0;
   std::string input;
   std::string publisher;
-  std::optional<Offset> cause;  // in `input`
+  std::optional<Offset> cause;    // in `input`
+  std::uint16_t cause_index = 0;  // among those of that cause
   Offset trades_end;
   Offset books_end;
   Offset accounts_end;

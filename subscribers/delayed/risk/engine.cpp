@@ -27,12 +27,18 @@ Engine::Engine(Parts parts, const Limits& limits, BatchLimits batches, SnapshotP
       health_(parts.health),
       alerts_(parts.alerts),
       snapshots_(parts.snapshots),
+      run_(std::move(parts.run)),
       policy_(policy),
       recorded_(memory_.alerts) {
   State& state = memory_.state;
   const std::array<Read*, kInputs> reads{&state.trades_read, &state.books_read, &state.accounts_read};
   std::array<Offset, kInputs> back{};
-  if (parts.last) back = {parts.last->trades_end, parts.last->books_end, parts.last->accounts_end};
+  if (parts.last) {
+    back = {parts.last->trades_end, parts.last->books_end, parts.last->accounts_end};
+    last_cause_ = {parts.last->input, parts.last->cause};
+    cause_index_ = parts.last->cause_index + 1U;
+    last_ = std::move(parts.last);
+  }
   for (std::size_t i = 0; i < kInputs; ++i) {
     auto& batcher = topics_[i].batcher;
     batcher = std::make_unique<Batcher>(std::move(parts.inputs[i]), kInputNames[i], batches);
@@ -79,7 +85,9 @@ void Engine::apply(Input input, const Event& event) {
       const auto& trade = *flatbuffers::GetRoot<schemas::TradeEvent>(payload);
       state.trades.apply(trade);
       judge(schemas::text(trade.buyer_account()));
-      judge(schemas::text(trade.seller_account()));
+      if (schemas::text(trade.seller_account()) != schemas::text(trade.buyer_account())) {
+        judge(schemas::text(trade.seller_account()));
+      }
       // Where its book has not both sides, the price of this trade is everybody's mark.
       const auto instrument = schemas::text(trade.instrument());
       if (!state.books.mid(instrument)) touched_.emplace(instrument);
@@ -102,6 +110,7 @@ void Engine::apply(Input input, const Event& event) {
 
 std::uint64_t Engine::take(Input input, MonotonicTime now) {
   Topic& topic = this->topic(input);
+  const std::string name = kInputNames[static_cast<std::size_t>(input)];
   std::uint64_t count = 0;
   std::optional<Offset> last;
   while (count < kEventsPerStep && waiting_.empty()) {
@@ -118,7 +127,7 @@ std::uint64_t Engine::take(Input input, MonotonicTime now) {
     topic.read->newest = event->record_time;
     apply(input, *event);
     last = event->offset;
-    say(input, last);
+    say(name, last);
     ++count;
     if (++topic.taken < topic.batch->events.size()) continue;
     topic.read->end = topic.batch->end;
@@ -128,7 +137,7 @@ std::uint64_t Engine::take(Input input, MonotonicTime now) {
   }
   if (last && !touched_.empty() && topic.batch == nullptr) {
     judge_touched();
-    say(input, last);
+    say(name, last);
   }
   return count;
 }
@@ -182,15 +191,15 @@ void Engine::look_at_health() {
     alert.accounts_end = memory_.state.accounts_read.end;
     alert.input_time = memory_.state.newest();
   }
-  say(std::nullopt, std::nullopt);
+  say("", std::nullopt);
   if (!was_stale || memory_.standing.all_stale()) return;
   judge_all();
-  say(std::nullopt, std::nullopt);
+  say("", std::nullopt);
 }
 
-void Engine::say(std::optional<Input> input, std::optional<Offset> cause) {
+void Engine::say(const std::string& input, std::optional<Offset> cause) {
   for (Alert& alert : found_) {
-    if (input) alert.input = kInputNames[static_cast<std::size_t>(*input)];
+    if (!input.empty()) alert.input = input;
     alert.cause = cause;
     memory_.standing.apply(alert);
     ++memory_.alerts;
@@ -255,7 +264,7 @@ std::uint64_t Engine::do_work(MonotonicTime now) {
     touched_.clear();
     look_at_health();
     judge_all();
-    say(std::nullopt, std::nullopt);
+    last_ ? say(last_->input, last_->cause) : say("", std::nullopt);  // what was judged then and not said
   }
   write_snapshot(now);
   if (work == 0) {
@@ -289,7 +298,7 @@ void Engine::write_snapshot(MonotonicTime now) {
     logs[i] = {position.log_id, position.run};
   }
   auto bytes = std::make_shared<const std::vector<std::byte>>(encode(logs, memory_));
-  writing_ = std::async(std::launch::async, [folder = snapshots_, at, bytes] { return folder->write(at, *bytes); });
+  writing_ = run_([folder = snapshots_, at, bytes] { return folder->write(at, *bytes); });
   snapshot_at_ = at;
   snapshot_time_ = now;
 }

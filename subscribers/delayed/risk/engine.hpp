@@ -10,11 +10,13 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bus/base/agent.hpp"
@@ -36,6 +38,11 @@ struct SnapshotPolicy {
 
 class Engine final : public Agent {
  public:
+  using Job = std::function<Status()>;
+  using RunAside = std::function<std::future<Status>(Job)>;
+  // A thread for each.
+  [[nodiscard]] static std::future<Status> run_aside(Job job) { return std::async(std::launch::async, std::move(job)); }
+
   struct Parts {
     std::array<Subscriber, kInputs> inputs;  // each from where the memory stands, at level synced
     Subscriber* health;                      // of system.health; may be null
@@ -44,6 +51,7 @@ class Engine final : public Agent {
     std::optional<Alert> last;  // in the log
     InputHealth input_health;
     wal::SnapshotFolder* snapshots;  // may be null
+    RunAside run = run_aside;        // what writes them
   };
   // `limits` and what the parts point to outlive it.
   Engine(Parts parts, const Limits& limits, BatchLimits batches = {}, SnapshotPolicy policy = {});
@@ -79,8 +87,9 @@ class Engine final : public Agent {
   void judge_touched();
   void judge_all();
   void look_at_health();
-  // Takes up what was found to say: it stands from now on, and waits to be published.
-  void say(std::optional<Input> input, std::optional<Offset> cause);
+  // Takes up what was found to say: it stands from now on, and waits to be published. `input`: the topic of its cause;
+  // empty: each names its own.
+  void say(const std::string& input, std::optional<Offset> cause);
   void publish_waiting();
   void write_snapshot(MonotonicTime now);
   [[nodiscard]] std::uint64_t events_read() const;
@@ -96,10 +105,12 @@ class Engine final : public Agent {
   std::vector<Alert> found_;
   std::set<std::string, std::less<>> touched_;  // instruments, since the accounts that hold them were judged
   std::deque<Alert> waiting_;
+  std::optional<Alert> last_;  // in the log at the start
   std::pair<std::string, std::optional<Offset>> last_cause_;
   std::uint64_t cause_index_ = 0;
 
   wal::SnapshotFolder* snapshots_;
+  RunAside run_;
   SnapshotPolicy policy_;
   Sequence recorded_;  // alerts at the start
   std::uint64_t snapshot_at_;

@@ -54,6 +54,8 @@ Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publish
       if (at.publisher != publisher || at.sequence() > recorded) return;
       seen = at.sequence();
       last = read(event);
+      last->cause = at.frame.cause();
+      last->cause_index = at.frame.cause_index();
       if (seen <= memory.alerts) return;
       missing = missing || seen != memory.alerts.next();
       memory.standing.apply(*last);
