@@ -40,11 +40,11 @@ TEST(RiskDay, PositionsAndResultsOfARealDayAreWhatItsTradesAddUpTo) {
   const auto account = [](std::uint64_t order) { return "A" + std::to_string(order % 41); };
   std::map<std::string, std::pair<std::int64_t, Wide>> sums;  // held, and cash, at the scales of the day
   std::uint64_t published = 0;
-  std::uint8_t price_scale = 0;
+  std::uint8_t price_scale = 0, quantity_scale = 0;
   while (trades->poll<schemas::TradeEvent>([&](const schemas::TradeEvent& trade, const Event& at) {
     if (at.publisher == desk->id()) return;
-    ASSERT_EQ(trade.quantity_scale(), 0);
     price_scale = trade.price_scale();
+    quantity_scale = trade.quantity_scale();
     const auto buyer = account(trade.buy_order_id()), seller = account(trade.sell_order_id());
     const auto fill = [&](schemas::TradeEvent& event) {
       schemas::set_text(event.mutable_instrument(), schemas::text(trade.instrument()));
@@ -53,6 +53,7 @@ TEST(RiskDay, PositionsAndResultsOfARealDayAreWhatItsTradesAddUpTo) {
       event.mutate_price(trade.price());
       event.mutate_quantity(trade.quantity());
       event.mutate_price_scale(price_scale);
+      event.mutate_quantity_scale(quantity_scale);
     };
     ASSERT_TRUE(eventually([&] { return static_cast<bool>(desk->publish<schemas::TradeEvent>(fill)); }));
     ++published;
@@ -104,8 +105,9 @@ TEST(RiskDay, PositionsAndResultsOfARealDayAreWhatItsTradesAddUpTo) {
     EXPECT_TRUE(position.realised - position.cost == sum.second) << name << ": nothing is lost or made";
     const auto result = sums_of(state, name);
     ASSERT_TRUE(result);
-    const Amount worth = *multiply(mark, Amount{sum.first, 0});
-    EXPECT_TRUE(*compare(*add(result->realised, result->unrealised), *add(worth, {sum.second, price_scale})) == 0)
+    const Amount worth = *multiply(mark, Amount{sum.first, quantity_scale});
+    EXPECT_TRUE(*compare(*add(result->realised, result->unrealised),
+                         *add(worth, {sum.second, 0U + price_scale + quantity_scale})) == 0)
         << name;
     EXPECT_TRUE(*compare(result->net, worth) == 0) << name;
   }
