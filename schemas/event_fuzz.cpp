@@ -25,6 +25,7 @@ void run(const EventType& type, std::span<const std::byte> payload) {
   must_be_sound<OrderEvent>(type, payload);
   must_be_sound<HealthEvent>(type, payload);
   must_be_sound<OrderCommand>(type, payload);
+  must_be_sound<RiskAlert>(type, payload);
   const std::string json = testing::read_all(type, payload);
   const auto again = type.from_json(json);
   if (!again) return;  // numbers and texts that JSON shows but an event cannot be made of, such as NaN

@@ -28,5 +28,8 @@ namespace millrace::schemas {
 [[nodiscard]] inline Key event_key(const OrderCommand& event) {
   return key_of_text(text(event.instrument()));
 }
+[[nodiscard]] inline Key event_key(const RiskAlert& event) {
+  return key_of_text(text(event.account()));
+}
 
 }  // namespace millrace::schemas

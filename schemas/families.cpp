@@ -4,6 +4,7 @@
 #include "schemas/market_l2_bfbs_generated.h"
 #include "schemas/order_events_bfbs_generated.h"
 #include "schemas/orders_bfbs_generated.h"
+#include "schemas/risk_alerts_bfbs_generated.h"
 #include "schemas/system_health_bfbs_generated.h"
 #include "schemas/trade_events_bfbs_generated.h"
 
@@ -34,6 +35,9 @@ std::span<const std::byte> Family<HealthEvent>::bfbs() {
 }
 std::span<const std::byte> Family<OrderCommand>::bfbs() {
   return bytes_of<OrderCommandBinarySchema>();
+}
+std::span<const std::byte> Family<RiskAlert>::bfbs() {
+  return bytes_of<RiskAlertBinarySchema>();
 }
 
 }  // namespace millrace::schemas

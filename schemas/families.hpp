@@ -11,6 +11,7 @@
 #include "schemas/market_l2_generated.h"
 #include "schemas/order_events_generated.h"
 #include "schemas/orders_generated.h"
+#include "schemas/risk_alerts_generated.h"
 #include "schemas/system_health_generated.h"
 #include "schemas/text.hpp"
 #include "schemas/trade_events_generated.h"
@@ -37,6 +38,7 @@ MILLRACE_FAMILY(MarketL2, 3, "market_l2");
 MILLRACE_FAMILY(OrderEvent, 4, "order_events");
 MILLRACE_FAMILY(HealthEvent, 5, "system.health");
 MILLRACE_FAMILY(OrderCommand, 6, "orders");
+MILLRACE_FAMILY(RiskAlert, 7, "risk_alerts");
 
 #undef MILLRACE_FAMILY
 

@@ -126,6 +126,7 @@ Registry Registry::built_in() {
   add(std::type_identity<OrderEvent>{});
   add(std::type_identity<HealthEvent>{});
   add(std::type_identity<OrderCommand>{});
+  add(std::type_identity<RiskAlert>{});
   return registry;
 }
 

@@ -64,6 +64,7 @@ TEST_F(Families, have_the_ids_names_and_sizes_that_are_on_disk) {
       {4, "order_events", "millrace.schemas.OrderEvent", 168},
       {5, "system.health", "millrace.schemas.HealthEvent", 152},
       {6, "orders", "millrace.schemas.OrderCommand", 160},
+      {7, "risk_alerts", "millrace.schemas.RiskAlert", 192},
   };
   ASSERT_EQ(registry_.all().size(), expected.size());
   for (const auto& [id, name, root, size] : expected) {

@@ -41,8 +41,8 @@ TopicConfig default_topic(const std::string& name) {
   if (name == "market_l2") {
     topic.ring_bytes = 50'000'000;
     topic.stall_policy = ring::StallPolicy::live_only;
-  } else if (name == "orders") {
-    topic.publishers = 4;
+  } else if (name == "orders" || name == "risk_alerts") {
+    topic.publishers = name == "orders" ? 4 : 1;
     topic.ring_bytes = 4'000'000;
     topic.page_bytes = 32 * 1024;  // 120 pages, so that the sum of validate() fits so small a ring
   } else if (name == "system.health") {
@@ -357,7 +357,8 @@ Config default_config() {
   const bool root = ::getuid() == 0;
   config.runtime_dir = root || runtime == nullptr ? "/run/millrace" : std::string(runtime) + "/millrace";
   config.log_dir = root || home == nullptr ? "/var/lib/millrace" : std::string(home) + "/.local/share/millrace";
-  for (const char* name : {"trade_events", "account_events", "market_l2", "order_events", "orders", "system.health"}) {
+  for (const char* name :
+       {"trade_events", "account_events", "market_l2", "order_events", "orders", "risk_alerts", "system.health"}) {
     config.topics.push_back(default_topic(name));
   }
   return config;

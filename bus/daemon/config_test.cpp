@@ -81,7 +81,7 @@ retention_consumers = false
   EXPECT_FALSE(default_config().topics[0].free_space_floor);
   EXPECT_EQ(trades.compress_after, std::chrono::hours(1));
   EXPECT_EQ(topic_of(*config, "orders").compress_after.count(), 0) << "never by default";
-  EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
+  EXPECT_EQ(config->topics.size(), 7u) << "the other defaults stand";
 }
 
 TEST(Config, NamesLineAndKeyOfEverythingThatIsWrongAtOnce) {

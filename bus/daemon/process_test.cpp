@@ -338,7 +338,8 @@ TEST(Processes, AFullDiskStopsRecordingAndNothingElse) {
   std::fputs(
       "[topics.trade_events]\nsegment_bytes = \"4 MiB\"\n[topics.orders]\nsegment_bytes = \"1 MiB\"\n"
       "[topics.order_events]\nsegment_bytes = \"1 MiB\"\n[topics.account_events]\nsegment_bytes = \"1 MiB\"\n"
-      "[topics.market_l2]\nsegment_bytes = \"1 MiB\"\n[topics.\"system.health\"]\nsegment_bytes = \"1 MiB\"\n",
+      "[topics.market_l2]\nsegment_bytes = \"1 MiB\"\n[topics.\"system.health\"]\nsegment_bytes = \"1 MiB\"\n"
+      "[topics.risk_alerts]\nsegment_bytes = \"1 MiB\"\n",
       config);
   std::fclose(config);
   on->start();

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "publishers/matching/state.hpp"
+#include "bus/base/state_bytes.hpp"
 #include "wal/format.hpp"
 
 namespace millrace::matching {

@@ -1,21 +1,19 @@
-// The folder in which one engine keeps its snapshots. A file appears whole or not at all: it is written aside, synced,
-// renamed, and its folder synced. The last two are kept, so that one that went bad costs a longer replay and no more.
+// The folder in which one engine keeps its snapshots (wal/snapshot_folder.hpp), and which of them it may begin with.
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "publishers/matching/snapshot.hpp"
-#include "wal/file_system.hpp"
+#include "wal/snapshot_folder.hpp"
 
 namespace millrace::matching {
 
 // One thread at a time.
 class SnapshotStore {
  public:
-  // Told of a snapshot that cannot be used, and why.
-  using OnRejected = std::function<void(const std::string& path, const Error& why)>;
+  using OnRejected = wal::SnapshotFolder::OnRejected;
 
   // Makes the folder. `files` outlives the store. Errors: what the disk says.
   [[nodiscard]] static Result<SnapshotStore> open(wal::FileSystem& files, std::string folder);
@@ -25,19 +23,15 @@ class SnapshotStore {
   // order. Errors: what the disk says when it is read.
   [[nodiscard]] Result<std::optional<Snapshot>> newest(const OutputSequences& recorded, const OnRejected& on_rejected);
 
-  // On the disk when this returns. `input`: where the snapshot goes on. Then removes all but it and the last good one
-  // before it; what cannot be removed stays for the next time. After an error the last two are what they were.
-  [[nodiscard]] Status write(Offset input, std::span<const std::byte> bytes);
+  // On the disk when this returns. `input`: where the snapshot goes on.
+  [[nodiscard]] Status write(Offset input, std::span<const std::byte> bytes) {
+    return folder_.write(input.value(), bytes);
+  }
 
  private:
-  SnapshotStore(wal::FileSystem& files, std::string folder) : files_(&files), folder_(std::move(folder)) {}
+  explicit SnapshotStore(wal::SnapshotFolder folder) : folder_(std::move(folder)) {}
 
-  [[nodiscard]] Result<Snapshot> read(const std::string& name) const;
-  void remove_others(const std::string& newest);
-
-  wal::FileSystem* files_;
-  std::string folder_;
-  std::string good_;  // name of the last one read or written; empty if there is none
+  wal::SnapshotFolder folder_;
 };
 
 }  // namespace millrace::matching

@@ -10,10 +10,10 @@
 #include <variant>
 #include <vector>
 
+#include "bus/base/state_bytes.hpp"
 #include "publishers/matching/accounts.hpp"
 #include "publishers/matching/engine.hpp"
 #include "publishers/matching/open_orders.hpp"
-#include "publishers/matching/state.hpp"
 #include "publishers/matching/translate.hpp"
 
 namespace millrace::matching {

@@ -187,7 +187,7 @@ TEST(BusSource, TopicsAndPublishersAreAsTheCoreHasThem) {
     names.push_back(topic.name);
   }
   EXPECT_THAT(names, ::testing::UnorderedElementsAre("trade_events", "account_events", "market_l2", "order_events",
-                                                     "orders", "system.health"));
+                                                     "orders", "risk_alerts", "system.health"));
   const auto becomes = [&](PublisherState state, Epoch epoch) {
     return eventually([&] {
       fed.poll();

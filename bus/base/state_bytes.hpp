@@ -1,4 +1,4 @@
-// The bytes in which a venue's state is kept: numbers little-endian, texts with their length before them. A reader
+// The bytes in which a process keeps its state: numbers little-endian, texts with their length before them. A reader
 // believes nothing: what does not fit gives zeros and is remembered.
 #pragma once
 
@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace millrace::matching {
+namespace millrace {
 
 class StateWriter {
  public:
@@ -78,4 +78,4 @@ class StateReader {
   bool sound_ = true;
 };
 
-}  // namespace millrace::matching
+}  // namespace millrace

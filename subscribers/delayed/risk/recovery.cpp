@@ -1,0 +1,104 @@
+#include "subscribers/delayed/risk/recovery.hpp"
+
+#include <string>
+#include <utility>
+
+#include "bus/base/clock.hpp"
+#include "bus/base/log.hpp"
+
+namespace millrace::delayed::risk {
+namespace {
+
+constexpr std::chrono::seconds kAlertsWithin(60);
+
+Offset end_of(const State& state, Input input) {
+  switch (input) {
+    case Input::trades:
+      return state.trades_read.end;
+    case Input::books:
+      return state.books_read.end;
+    case Input::accounts:
+      return state.accounts_read.end;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::optional<Snapshot>> newest(wal::SnapshotFolder& folder, Sequence recorded) {
+  std::optional<Snapshot> found;
+  const auto take = [&](std::span<const std::byte> bytes) -> Status {
+    auto snapshot = decode(bytes);
+    if (!snapshot) return fail(snapshot.error());
+    if (snapshot->memory.alerts > recorded) {
+      return fail(ErrorCode::sequence_error, "it names alert " + std::to_string(snapshot->memory.alerts.value()) +
+                                                 ", of which the log has only " + std::to_string(recorded.value()));
+    }
+    found = std::move(*snapshot);
+    return {};
+  };
+  const auto any = folder.newest(take, [](const std::string& path, const Error& why) {
+    log().warn("the snapshot {} cannot be used: {}", path, why.message);
+  });
+  if (!any) return fail(any.error());
+  return found;
+}
+
+Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded, Memory& memory) {
+  std::optional<Alert> last;
+  Sequence seen;
+  bool missing = false;
+  const MonotonicTime by = system_clock().monotonic() + kAlertsWithin;
+  while (seen < recorded) {
+    const auto count = alerts.poll<schemas::RiskAlert>([&](const schemas::RiskAlert& event, const Event& at) {
+      if (at.publisher != publisher || at.sequence() > recorded) return;
+      seen = at.sequence();
+      last = read(event);
+      last->cause = at.frame.cause();
+      last->cause_index = at.frame.cause_index();
+      if (seen <= memory.alerts) return;
+      missing = missing || seen != memory.alerts.next();
+      memory.standing.apply(*last);
+      memory.alerts = seen;
+    });
+    if (missing) {
+      return fail(ErrorCode::deleted,
+                  "the risk engine's alerts are not all in the log of risk_alerts any more, and no snapshot has what "
+                  "they said: restore that log, or start under another name and with an empty folder of snapshots");
+    }
+    if (count > 0) continue;
+    if (const auto error = alerts.error()) return fail(*error);
+    if (system_clock().monotonic() >= by) {
+      return fail(ErrorCode::timed_out, "alert " + std::to_string(recorded.value()) +
+                                            " of this engine is recorded but does not come from the log; is the core "
+                                            "running, and its disk well?");
+    }
+    (void)alerts.wait(std::chrono::milliseconds(100));
+  }
+  return last;
+}
+
+Start start_of(Input input, const std::optional<Snapshot>& snapshot) {
+  if (snapshot) {
+    const auto& log = snapshot->logs[static_cast<std::size_t>(input)];
+    return millrace::Position{log.id, log.run, end_of(snapshot->memory.state, input)};
+  }
+  if (input == Input::trades) return Offset(0);
+  return StartEarliest{};
+}
+
+Result<Subscriber> subscribe_input(Bus& bus, Input input, const std::optional<Snapshot>& snapshot) {
+  const std::string topic = kInputNames[static_cast<std::size_t>(input)];
+  auto subscriber = bus.subscribe(topic, {.level = Level::synced, .start = start_of(input, snapshot)});
+  if (subscriber) return subscriber;
+  if (input != Input::trades && subscriber.error().code == ErrorCode::deleted) {
+    return bus.subscribe(topic, {.level = Level::synced, .start = StartEarliest{}});
+  }
+  return fail(subscriber.error().code,
+              "the risk engine cannot go on in '" + topic + "' from " +
+                  (snapshot ? "where its snapshot stands" : "the first event, having no snapshot that can be used") +
+                  ": " + subscriber.error().message +
+                  "; restore that log, or start under another name and with an empty folder of snapshots");
+}
+
+}  // namespace millrace::delayed::risk

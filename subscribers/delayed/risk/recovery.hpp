@@ -1,0 +1,30 @@
+// Where a risk engine that starts again goes on: the newest snapshot, the alerts behind it in the log, and the inputs
+// from where the snapshot stands.
+#pragma once
+
+#include <optional>
+
+#include "bus/bus.hpp"
+#include "subscribers/delayed/risk/alert.hpp"
+#include "subscribers/delayed/risk/snapshot.hpp"
+#include "wal/snapshot_folder.hpp"
+
+namespace millrace::delayed::risk {
+
+// The newest snapshot that is whole and none of whose alerts the log lacks. What cannot be used is logged. Errors: what
+// the disk says.
+[[nodiscard]] Result<std::optional<Snapshot>> newest(wal::SnapshotFolder& folder, Sequence recorded);
+
+// Takes the publisher's alerts behind `memory` into it, up to `recorded`, and gives the last one of all. `alerts`: of
+// risk_alerts from the earliest, at level synced. Errors: deleted (alerts behind the memory are gone from the log),
+// those of the subscription, timed_out (they do not come).
+[[nodiscard]] Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded,
+                                                       Memory& memory);
+
+// Where the input is to be read from. Positions need every trade; of the other two the newest events say it all, so
+// where the log begins behind a snapshot that serves as well: see subscribe_input().
+[[nodiscard]] Start start_of(Input input, const std::optional<Snapshot>& snapshot);
+// Errors: deleted for trades whose log begins too late, and those of Bus::subscribe.
+[[nodiscard]] Result<Subscriber> subscribe_input(Bus& bus, Input input, const std::optional<Snapshot>& snapshot);
+
+}  // namespace millrace::delayed::risk
