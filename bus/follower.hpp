@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "bus/attachment.hpp"
@@ -36,6 +37,9 @@ class Follower {
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on. After an error
   // it stands still: see error().
   [[nodiscard]] std::optional<Event> next();
+
+  // Who is told of gaps from now on, instead of who was named at the start.
+  void on_gap(OnGap on_gap) { on_gap_ = std::move(on_gap); }
 
   // Where it stands: the next event wanted. A token to resume from, if the level is synced or once it is synced.
   [[nodiscard]] Position position() const { return {attachment_->log_id, run_, next_}; }

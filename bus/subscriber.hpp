@@ -60,6 +60,8 @@ class Subscriber {
   }
   // At levels recorded and synced; null at live.
   [[nodiscard]] Follower* follower() { return std::get_if<Follower>(&source_); }
+  // Of the topic's events.
+  [[nodiscard]] const schemas::EventType& type() const { return *type_; }
   // Events that failed their verifier, and were left out.
   [[nodiscard]] std::uint64_t invalid() const { return invalid_; }
 
