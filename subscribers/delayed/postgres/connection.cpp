@@ -33,8 +33,8 @@ std::int64_t parse(std::string_view text) {
 DatabaseError error_of(const PGresult* result) {
   const char* const state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
   const char* const primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-  DatabaseError error{state == nullptr ? "" : state, trimmed(primary != nullptr ? primary : PQresultErrorMessage(result)),
-                      false};
+  DatabaseError error{state == nullptr ? "" : state,
+                      trimmed(primary != nullptr ? primary : PQresultErrorMessage(result)), false};
   if (const char* const detail = PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL)) {
     error.message += " (" + trimmed(detail) + ")";
   }
@@ -80,7 +80,8 @@ DatabaseResult<void> Connection::connect() {
     next = PQconnectPoll(connection_.get());
   }
   PQsetnonblocking(connection_.get(), 1);
-  PQsetNoticeProcessor(connection_.get(), [](void*, const char*) {}, nullptr);
+  PQsetNoticeProcessor(
+      connection_.get(), [](void*, const char*) {}, nullptr);
   return {};
 }
 
@@ -93,8 +94,8 @@ DatabaseResult<Rows> Connection::run(const std::string& sql,
                                      std::initializer_list<std::optional<std::string>> parameters) {
   std::vector<const char*> values;
   for (const auto& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
-  if (PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
-                        nullptr, 0) != 1) {
+  if (PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
+                        nullptr, nullptr, 0) != 1) {
     return lost("sending a statement");
   }
   return finish(deadline());
@@ -132,7 +133,7 @@ std::string Connection::quoted(std::string_view text) const {
 
 DatabaseResult<void> Connection::wait_for(short events, Deadline until) {
   for (;;) {
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = system_clock().monotonic();
     if (now >= until) {
       return tl::unexpected(DatabaseError{"", "the database does not answer in time", true});
     }
@@ -196,7 +197,7 @@ tl::unexpected<DatabaseError> Connection::lost(std::string_view doing) const {
 }
 
 Connection::Deadline Connection::deadline() const {
-  return std::chrono::steady_clock::now() + options_.timeout;
+  return system_clock().monotonic() + options_.timeout;
 }
 
 }  // namespace millrace::delayed::postgres

@@ -14,6 +14,9 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <utility>
+
+#include "bus/base/clock.hpp"
 
 namespace millrace::delayed::postgres {
 
@@ -34,6 +37,7 @@ class Rows {
   explicit Rows(PGresult* result) : result_(result) {}
 
   [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>(PQntuples(result_.get())); }
+  [[nodiscard]] int columns() const { return PQnfields(result_.get()); }
   [[nodiscard]] std::string_view text(std::size_t row, int column) const;
   [[nodiscard]] std::int64_t number(std::size_t row, int column) const;
   // Rows that an INSERT, UPDATE or DELETE touched.
@@ -65,6 +69,7 @@ class Connection {
   // `sql` ends with a COPY ... FROM STDIN, for which the bytes are.
   [[nodiscard]] DatabaseResult<void> copy(const std::string& sql, std::span<const std::byte> bytes);
 
+  void while_waiting(std::function<void()> call) { options_.while_waiting = std::move(call); }
   // As a literal of SQL, quotes included.
   [[nodiscard]] std::string quoted(std::string_view text) const;
 
@@ -72,7 +77,7 @@ class Connection {
   struct Finish {
     void operator()(PGconn* connection) const { PQfinish(connection); }
   };
-  using Deadline = std::chrono::steady_clock::time_point;
+  using Deadline = MonotonicTime;
 
   Connection(PGconn* connection, Options options) : connection_(connection), options_(std::move(options)) {}
 
