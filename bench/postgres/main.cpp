@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <list>
 #include <pqxx/pqxx>
 #include <string>
 #include <tuple>
@@ -37,8 +38,7 @@ struct Bench {
   std::uint64_t batch;
 };
 
-MadeEvents<TradeEvent> trades(std::uint64_t first, std::uint64_t count) {
-  MadeEvents<TradeEvent> events(first);
+void fill(MadeEvents<TradeEvent>& events, std::uint64_t first, std::uint64_t count) {
   for (std::uint64_t i = first; i < first + count; ++i) {
     events.add([&](TradeEvent& trade) {
       schemas::set_text(trade.mutable_trade_id(), "MILL-20260301-" + std::to_string(i));
@@ -54,7 +54,6 @@ MadeEvents<TradeEvent> trades(std::uint64_t first, std::uint64_t count) {
       trade.mutate_match_time(1'700'000'000'000'000'000 + static_cast<std::int64_t>(i) * 1'000);
     });
   }
-  return events;
 }
 
 void empty(Bench& bench) {
@@ -78,9 +77,9 @@ double write(Bench& bench, Writer& writer, const Lease& lease) {
   query(bench.connection, "DELETE FROM sink_checkpoints");
   MILLRACE_ASSERT(create_checkpoint(bench.connection, "trade_events", {log_id, Run(1), Offset(0)}, lease),
                   "a checkpoint to begin at");
-  std::vector<MadeEvents<TradeEvent>> batches;
+  std::list<MadeEvents<TradeEvent>> batches;
   for (std::uint64_t at = 0; at < bench.rows; at += bench.batch) {
-    batches.push_back(trades(at, std::min(bench.batch, bench.rows - at)));
+    fill(batches.emplace_back(at), at, std::min(bench.batch, bench.rows - at));
   }
   const MonotonicTime begin = system_clock().monotonic();
   for (const auto& batch : batches) {

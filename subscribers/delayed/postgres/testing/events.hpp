@@ -16,6 +16,8 @@ template <class T>
 class MadeEvents {
  public:
   explicit MadeEvents(std::uint64_t first = 0) : first_(first), next_(first) {}
+  // Its events lie in its memory, which a copy would not share.
+  MadeEvents(MadeEvents&&) = default;
 
   // `set` fills the event in.
   void add(const std::function<void(T&)>& set) {
