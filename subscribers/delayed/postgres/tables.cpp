@@ -114,7 +114,7 @@ const std::array<Tables, 3>& all() {
              "matched timestamptz, matched_ns bigint, recorded timestamptz",
              {"INSERT INTO trades (topic, log_offset, trade_id, instrument, price, quantity, aggressor, buyer_account, "
               "seller_account, buy_order_id, sell_order_id, matched, matched_ns, recorded) "
-              "SELECT $topic, s.* FROM stage_trades s ON CONFLICT (topic, log_offset) DO NOTHING"},
+              "SELECT $topic, s.* FROM stage_trades s $skip"},
              encode_trade},
       Tables{"account_events",
              "account_events",
@@ -124,7 +124,7 @@ const std::array<Tables, 3>& all() {
              "recorded timestamptz",
              {"INSERT INTO account_events (topic, log_offset, user_id, account, currency, balance, available, margin, "
               "reserved, cause, cause_id, booked, booked_ns, recorded) "
-              "SELECT $topic, s.* FROM stage_account_events s ON CONFLICT (topic, log_offset) DO NOTHING",
+              "SELECT $topic, s.* FROM stage_account_events s $skip",
               "INSERT INTO account_balances (topic, account, currency, user_id, balance, available, margin, reserved, "
               "log_offset, booked, booked_ns) "
               "SELECT DISTINCT ON (account, currency) $topic, account, currency, user_id, balance, available, margin, "
@@ -145,7 +145,7 @@ const std::array<Tables, 3>& all() {
              {"INSERT INTO order_book_snapshots (topic, log_offset, instrument, phase, bid_prices, bid_quantities, "
               "ask_prices, ask_quantities, last_price, trade_count, traded_quantity, valid_at, checksum, booked, "
               "booked_ns, recorded) "
-              "SELECT $topic, s.* FROM stage_order_books s ON CONFLICT (topic, log_offset) DO NOTHING"},
+              "SELECT $topic, s.* FROM stage_order_books s $skip"},
              encode_book}};
   return tables;
 }

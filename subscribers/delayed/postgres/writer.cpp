@@ -50,7 +50,7 @@ DatabaseResult<void> Writer::prepare() {
 DatabaseResult<void> Writer::write_whole(const Batch& batch, const std::string& advance) {
   const auto copied = connection_->copy(begin + copy_statement(), encode(batch.events));
   if (!copied) return roll_back(copied.error());
-  const auto done = connection_->run(advance + inserts() + "COMMIT");
+  const auto done = connection_->run(advance + inserts("") + "COMMIT");
   if (!done) return roll_back(done.error());
   return {};
 }
@@ -87,7 +87,8 @@ DatabaseResult<void> Writer::sift(Events events, Written& written) {
 DatabaseResult<void> Writer::try_part(Events events) {
   const auto copied = connection_->copy("SAVEPOINT part; " + copy_statement(), encode(events));
   if (!copied) return copied;
-  const auto done = connection_->run(inserts() + "RELEASE SAVEPOINT part; TRUNCATE " + std::string(tables_->stage));
+  const auto done =
+      connection_->run(inserts(skip_existing) + "RELEASE SAVEPOINT part; TRUNCATE " + std::string(tables_->stage));
   if (!done) return tl::unexpected(done.error());
   return {};
 }
@@ -145,13 +146,17 @@ std::string Writer::copy_statement() const {
   return "COPY " + std::string(tables_->stage) + " FROM STDIN (FORMAT binary)";
 }
 
-std::string Writer::inserts() const {
-  constexpr std::string_view placeholder = "$topic";
+std::string Writer::inserts(std::string_view skip) const {
   std::string all;
   for (const std::string_view statement : tables_->inserts) {
-    const std::size_t at = statement.find(placeholder);
-    all += std::string(statement.substr(0, at)) + connection_->quoted(topic_) +
-           std::string(statement.substr(at + placeholder.size())) + "; ";
+    std::string text(statement);
+    const auto put = [&](std::string_view placeholder, std::string_view value) {
+      const std::size_t at = text.find(placeholder);
+      if (at != std::string::npos) text.replace(at, placeholder.size(), value);
+    };
+    put("$topic", connection_->quoted(topic_));
+    put("$skip", skip);
+    all += text + "; ";
   }
   return all;
 }

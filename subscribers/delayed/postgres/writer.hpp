@@ -45,8 +45,9 @@ class Writer {
   [[nodiscard]] DatabaseResult<void> bury_missing(const Batch& batch, Written& written);
   [[nodiscard]] std::span<const std::byte> encode(Events events);
   [[nodiscard]] std::string copy_statement() const;
-  // The statements from the temporary table into the targets.
-  [[nodiscard]] std::string inserts() const;
+  // The statements from the temporary table into the targets. `skip`: what they say of rows that are there already,
+  // which only a checkpoint that somebody moved back brings about.
+  [[nodiscard]] std::string inserts(std::string_view skip) const;
   // An error that leaves the connection as it was, unless it is lost.
   [[nodiscard]] tl::unexpected<DatabaseError> roll_back(DatabaseError error);
 

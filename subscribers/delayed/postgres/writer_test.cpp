@@ -208,6 +208,18 @@ TEST_F(Writing, ABatchThatDoesNotBeginAtTheCheckpointIsRefused) {
   EXPECT_EQ(ask("SELECT count(*), max(log_offset) FROM trades"), "20|19");
 }
 
+TEST_F(Writing, RowsThatAreThereAlreadyStayAsTheyAreWhenTheCheckpointIsMovedBack) {
+  Writer writer = this->writer<TradeEvent>("trade_events");
+  ASSERT_TRUE(write(writer, trades(0, 10).batch()));
+  query(connection(), "UPDATE sink_checkpoints SET next_offset = 5; UPDATE trades SET instrument = 'KEPT'");
+  const auto written = write(writer, trades(5, 10).batch());
+  ASSERT_TRUE(written) << written.error().message;
+  EXPECT_EQ(written->dead, 0U);
+  EXPECT_EQ(ask("SELECT instrument, count(*), max(log_offset) FROM trades GROUP BY 1 ORDER BY 1"),
+            "KEPT|10|9\nMILL|5|14");
+  EXPECT_EQ(ask("SELECT count(*) FROM dead_letters"), "0");
+}
+
 TEST_F(Writing, WhatATableRefusesIsADeadLetterAndTheRestGoesOn) {
   // What its owner may ask of it: a limit on numbers, and a check at the end of the transaction.
   query(connection(),
