@@ -139,9 +139,12 @@ class WithSinks : public WithDatabase {
         "); RETURN NULL; END $$; DROP TRIGGER IF EXISTS stand ON trades; "
         "CREATE TRIGGER stand AFTER INSERT ON trades FOR EACH STATEMENT EXECUTE FUNCTION stand()");
   }
-  // Waits until a sink stands within a batch's transaction.
+  // Publishes until a sink stands within a batch's transaction.
   [[nodiscard]] bool in_a_batch() {
-    return comes_to("SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'", "t");
+    return millrace::testing::eventually([&] {
+      publish(20);
+      return ask("SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND wait_event = 'PgSleep'") == "t";
+    });
   }
   // What the core says of the sink's subscription to trade_events; nullopt if it has none.
   [[nodiscard]] std::optional<control::SubscriberStatusT> seen_by_the_core() {
