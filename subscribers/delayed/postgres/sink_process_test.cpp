@@ -1,0 +1,199 @@
+// Proves with real processes that whatever is killed or stopped, and whenever, every event is in the database once;
+// that one sink writes at a time; and that a database that is away is waited for, and seen.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "subscribers/delayed/postgres/testing/sink_rig.hpp"
+
+namespace millrace::delayed::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using millrace::testing::eventually;
+using millrace::testing::Process;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+class Sink : public testing::WithSinks {
+ protected:
+  void SetUp() override {
+    WithSinks::SetUp();
+    if (IsSkipped()) return;
+    const auto migrated = tables();
+    connect_database();
+  }
+};
+
+// Of the name, as the database shows it.
+constexpr const char* leaders = "SELECT count(*) FROM sink_status WHERE role = 'leader'";
+constexpr const char* standbys = "SELECT count(*) FROM sink_status WHERE role = 'standby'";
+
+TEST_F(Sink, KilledWithinItsBatchesAgainAndAgainWritesEveryEventOnce) {
+  slow_down("0.02");
+  for (int round = 0; round < 6; ++round) {
+    Process killed = sink();
+    publish(1500);
+    const std::string before = ask("SELECT coalesce(sum(next_offset), 0) FROM sink_checkpoints");
+    // A few batches on, in whatever it does then; in every other round surely within a transaction.
+    ASSERT_TRUE(comes_to("SELECT coalesce(sum(next_offset), 0) > " + before + " FROM sink_checkpoints", "t"))
+        << killed.errors();
+    if (round % 2 == 0) {
+      ASSERT_TRUE(in_a_batch()) << killed.errors();
+    }
+    killed.signal(SIGKILL);
+    ASSERT_TRUE(killed.wait());
+  }
+  slow_down("0");
+  Process last = sink();
+  ASSERT_TRUE(all_written()) << last.errors();
+  expect_the_tables_are_the_log();
+  EXPECT_TRUE(eventually([&] { return acknowledged() == published(); })) << "so that retention knows";
+  last.signal(SIGTERM);
+  EXPECT_EQ(last.wait(), 0) << last.errors();
+  EXPECT_EQ(ask("SELECT expires < now() FROM sink_leader"), "t") << "it gave the leadership up";
+}
+
+TEST_F(Sink, LivesThroughTheDeathOfTheServerWithinABatchAndWritesEveryEventOnce) {
+  slow_down("0.05");
+  Process survivor = sink();
+  for (int round = 0; round < 4; ++round) {
+    publish(1500);
+    ASSERT_TRUE(in_a_batch()) << survivor.errors();
+    cluster().kill();
+    publish(200);
+    cluster().start();
+    connect_database();
+  }
+  slow_down("0");
+  ASSERT_TRUE(all_written()) << survivor.errors();
+  expect_the_tables_are_the_log();
+  EXPECT_THAT(survivor.errors(), HasSubstr("breaker open"));
+  EXPECT_THAT(survivor.errors(), HasSubstr("breaker closed"));
+}
+
+TEST_F(Sink, AStoppedLeaderIsReplacedAndWritesNothingWhenItWakesUp) {
+  Process first = sink();
+  ASSERT_TRUE(comes_to(leaders, "1")) << first.errors();
+  Process second = sink();
+  ASSERT_TRUE(comes_to(standbys, "1")) << second.errors();
+  publish(600);
+  ASSERT_TRUE(all_written());
+  slow_down("0.02");
+  publish(600);
+  ASSERT_TRUE(in_a_batch());
+  ASSERT_TRUE(millrace::testing::stop_and_wait(first.pid()));
+  publish(600);
+  ASSERT_TRUE(all_written()) << second.errors();
+  EXPECT_EQ(ask("SELECT token FROM sink_leader"), "2");
+  EXPECT_THAT(second.errors(), HasSubstr("leads with token 2"));
+  first.signal(SIGCONT);
+  publish(600);
+  ASSERT_TRUE(eventually([&] { return first.errors().find("leads no more") != std::string::npos; })) << first.errors();
+  ASSERT_TRUE(all_written()) << second.errors();
+  EXPECT_EQ(ask("SELECT token FROM sink_leader"), "2");
+  expect_the_tables_are_the_log();
+  // And back again.
+  second.signal(SIGKILL);
+  publish(600);
+  ASSERT_TRUE(all_written()) << first.errors();
+  EXPECT_EQ(ask("SELECT DISTINCT token FROM sink_checkpoints"), "3");
+  expect_the_tables_are_the_log();
+}
+
+TEST_F(Sink, WaitsForADatabaseThatIsAwayAndTheCoreSeesItLagButLive) {
+  Process waiting = sink();
+  publish(100);
+  ASSERT_TRUE(all_written()) << waiting.errors();
+  cluster().kill();
+  publish(4000);
+  ASSERT_TRUE(eventually([&] {
+    const auto seen = seen_by_the_core();
+    return seen && seen->state == control::ConsumerState::lagging;
+  })) << "more than the core's lag_limit behind";
+  EXPECT_LT(acknowledged(), 600U) << "nothing is acknowledged that the database does not have";
+  // Several times as long as it takes to be called stalled.
+  const MonotonicTime end = system_clock().monotonic() + 2500ms;
+  ASSERT_TRUE(eventually([&] {
+    const auto seen = seen_by_the_core();
+    EXPECT_TRUE(seen && seen->state == control::ConsumerState::lagging);
+    return system_clock().monotonic() > end;
+  }));
+  cluster().start();
+  connect_database();
+  ASSERT_TRUE(all_written()) << waiting.errors();
+  expect_the_tables_are_the_log();
+  EXPECT_TRUE(eventually([&] {
+    const auto seen = seen_by_the_core();
+    return seen && seen->state == control::ConsumerState::live;
+  }));
+  EXPECT_TRUE(
+      comes_to("SELECT breaker, breaker_opened > 0, lag_events, rows_written, dead_letters, last_error <> '' "
+               "FROM sink_status WHERE role = 'leader'",
+               "closed|t|0|" + std::to_string(3 * published() - 4) + "|4|t"))
+      << ask("SELECT * FROM sink_status");
+}
+
+TEST_F(Sink, GoesOnWhereTheDatabaseIsWhateverTheCoreSaysOfItsConsumer) {
+  publish(1000);
+  {
+    Process first = sink();
+    ASSERT_TRUE(all_written()) << first.errors();
+    // While it runs: its name is taken away, and it takes it back.
+    ASSERT_TRUE(bus().reset_consumer("trade_events", "postgres", StartEarliest{}));
+    publish(1000);
+    ASSERT_TRUE(all_written()) << first.errors();
+    first.signal(SIGTERM);
+    ASSERT_EQ(first.wait(), 0) << first.errors();
+  }
+  ASSERT_TRUE(bus().reset_consumer("trade_events", "postgres", StartEarliest{}));
+  ASSERT_TRUE(bus().delete_consumer("account_events", "postgres"));
+  ASSERT_TRUE(bus().reset_consumer("market_l2", "postgres", Offset(1)));
+  publish(1000);
+  Process second = sink();
+  ASSERT_TRUE(all_written()) << second.errors();
+  // And the core dies.
+  core().kill();
+  core().start();
+  reconnect();
+  publish(1000);
+  ASSERT_TRUE(all_written()) << second.errors();
+  expect_the_tables_are_the_log();
+  EXPECT_TRUE(eventually([&] { return acknowledged() == published(); }));
+}
+
+TEST_F(Sink, SaysWhatIsWrongAtTheStart) {
+  EXPECT_THAT(end_of(sink({}, "no_such_topic")), ::testing::AllOf(StartsWith("1: "), HasSubstr("no_such_topic")));
+  EXPECT_THAT(
+      end_of(sink({}, "orders")),
+      ::testing::AllOf(StartsWith("1: "), HasSubstr("'orders', which has no tables; the sink takes trade_events")));
+  Process nowhere({millrace::testing::program("millrace-postgres-sink"), "--database", "host=/nowhere", "--topics",
+                   "trade_events", "--socket", core().socket()});
+  EXPECT_THAT(end_of(std::move(nowhere)),
+              ::testing::AllOf(StartsWith("1: "), HasSubstr("/nowhere"), HasSubstr("--database")));
+  ask("CREATE ROLE " + name() + "_reader LOGIN");
+  Process reader({millrace::testing::program("millrace-postgres-sink"), "--database",
+                  cluster().uri(name(), name() + "_reader"), "--topics", "trade_events", "--socket", core().socket()});
+  EXPECT_THAT(end_of(std::move(reader)), ::testing::AllOf(StartsWith("1: "), HasSubstr("permission denied")));
+  Process migrate_only({millrace::testing::program("millrace-postgres-sink"), "--database", uri(), "--migrate-only"});
+  EXPECT_THAT(end_of(std::move(migrate_only)), StartsWith("0: "));
+}
+
+TEST_F(Sink, RefusesTablesOfAnotherSinkOrLog) {
+  publish(10);
+  {
+    Process first = sink();
+    ASSERT_TRUE(all_written()) << first.errors();
+    first.signal(SIGTERM);
+    ASSERT_EQ(first.wait(), 0);
+  }
+  EXPECT_THAT(end_of(sink({"--name", "other"})),
+              ::testing::AllOf(StartsWith("1: "), HasSubstr("belongs to the sink 'postgres'")));
+  ask("UPDATE sink_checkpoints SET log_id = '00000000-0000-0000-0000-000000000001'");
+  EXPECT_THAT(end_of(sink()),
+              ::testing::AllOf(StartsWith("1: "), HasSubstr("of another log"), HasSubstr("sink_checkpoints")));
+  ask("DELETE FROM sink_checkpoints");
+  EXPECT_THAT(end_of(sink()), ::testing::AllOf(StartsWith("1: "), HasSubstr("does not say how far they go")));
+}
+
+}  // namespace
+}  // namespace millrace::delayed::postgres
