@@ -85,6 +85,7 @@ Status PrepareTicket::write_zeros() {
 
 Status DeleteTicket::run() {
   (void)files_->unlink(join(folder_, to_index_name(name_)));
+  (void)files_->unlink(join(folder_, to_keys_name(name_)));
   if (!recycle()) {
     const Status gone = files_->unlink(join(folder_, to_file_name(name_)));
     if (!gone && gone.error().code != ErrorCode::not_found) return gone;
