@@ -260,6 +260,23 @@ TEST(LastValues, AKeysFileFromBeforeARollBackIsVoid) {
   EXPECT_GT(rolled_back, 10);
 }
 
+// As one that was made for a roll to the next segment that then failed.
+TEST(LastValues, AKeysFileFromBeforeTheSegmentWentOnIsVoid) {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    Model model(seed, 65536);
+    for (int i = 0; i < 300; ++i) {
+      model.step();
+      if (i % 20 != 0) continue;
+      const auto state = recover(model.files(), "t");
+      ASSERT_TRUE(state);
+      const Bound bound{state->end.at, state->end.next_offset};
+      ASSERT_TRUE(write_key_index(model.files(), "t", state->last, bound, keyed()));
+    }
+    ASSERT_GT(model.sealed().size(), 1u);
+    model.expect_right_anywhere("went on");
+  }
+}
+
 TEST(LastValues, AKeysFileWhoseWritingWasCutShortMisleadsNobody) {
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     Model model(seed);
