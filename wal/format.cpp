@@ -47,6 +47,14 @@ static_assert(offsetof(IndexHeader, magic) == 0 && offsetof(IndexHeader, version
 static_assert(sizeof(IndexEntry) == 24 && alignof(IndexEntry) == 8 && std::is_trivially_copyable_v<IndexEntry>);
 static_assert(offsetof(IndexEntry, first_offset) == 0 && offsetof(IndexEntry, record_time) == 8 &&
               offsetof(IndexEntry, byte) == 16);
+static_assert(sizeof(ColdHeader) == 56 && alignof(ColdHeader) == 8 && std::is_trivially_copyable_v<ColdHeader>);
+static_assert(offsetof(ColdHeader, magic) == 0 && offsetof(ColdHeader, version) == 4 &&
+              offsetof(ColdHeader, reserved) == 6 && offsetof(ColdHeader, checksum) == 8 &&
+              offsetof(ColdHeader, log_id) == 16 && offsetof(ColdHeader, segment) == 32 &&
+              offsetof(ColdHeader, end) == 40 && offsetof(ColdHeader, first_block_bytes) == 48 &&
+              offsetof(ColdHeader, block_bytes) == 52);
+static_assert(sizeof(ColdTrailer) == 64 && alignof(ColdTrailer) == 8 && std::is_trivially_copyable_v<ColdTrailer>);
+static_assert(offsetof(ColdTrailer, table_checksum) == 0 && offsetof(ColdTrailer, header) == 8);
 static_assert(sizeof(ConsumersHeader) == 48 && alignof(ConsumersHeader) == 8 &&
               std::is_trivially_copyable_v<ConsumersHeader>);
 static_assert(offsetof(ConsumersHeader, magic) == 0 && offsetof(ConsumersHeader, version) == 4 &&

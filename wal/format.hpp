@@ -22,6 +22,7 @@ inline constexpr std::uint32_t batch_magic = 0x42574c4d;      // "MLWB"
 inline constexpr std::uint32_t index_magic = 0x49574c4d;      // "MLWI"
 inline constexpr std::uint32_t keys_magic = 0x4b574c4d;       // "MLWK"
 inline constexpr std::uint32_t consumers_magic = 0x43574c4d;  // "MLWC"
+inline constexpr std::uint32_t cold_magic = 0x5a574c4d;       // "MLWZ"
 inline constexpr std::uint16_t format_version = 1;
 
 // Batches begin at a multiple of this in the file, so that no later write touches the header's block.
@@ -126,6 +127,27 @@ struct KeysEntry {
   std::uint64_t offset;    // of the key's last event in the segment
   std::uint64_t byte;      // of the batch that it stands in
   std::uint64_t text_end;  // where the key's text ends, from the begin of the texts
+};
+
+// `<segment>.wal.zst`: the segment's bytes [0, end), compressed. Block 0 is the segment's header, the others are
+// `block_bytes` each, the last one what is left; each is one zstd frame with its content size and checksum. The frames
+// stand behind the header in order, behind them a std::uint64_t for each block, the byte of the file at which its frame
+// begins, and at the very end a ColdTrailer.
+struct ColdHeader {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest of this header
+  std::array<std::uint8_t, 16> log_id;
+  std::uint64_t segment;            // number
+  std::uint64_t end;                // byte at which the segment ends
+  std::uint32_t first_block_bytes;  // of block 0
+  std::uint32_t block_bytes;        // of the others
+};
+
+struct ColdTrailer {
+  std::uint64_t table_checksum;  // of the table of blocks
+  ColdHeader header;             // the file's header once more
 };
 
 // `consumers`: two copies of the table of durable consumers, `consumers_copy_bytes` each, zeros behind the entries.

@@ -10,35 +10,36 @@ constexpr std::uint64_t file_bytes_max = 256u << 20;
 
 }  // namespace
 
-Result<KeyScan> scan_keys(SegmentReader& segment, const Bound& bound, Offset end, const KeyDefinition& keys) {
-  KeyScan scan;
-  std::string scratch;
-  Place place = begin_of(segment);
-  while (place.next_offset < end) {
-    const auto next = step(segment, place, bound);
+Result<bool> KeyScan::go_on(std::uint64_t bytes) {
+  const std::uint64_t begin = place_.at;
+  while (place_.next_offset < end_) {
+    if (place_.at - begin >= bytes) return true;
+    const auto next = step(*segment_, place_, bound_);
     if (!next) return fail(next.error());
     if (std::holds_alternative<NothingYet>(*next)) break;
     if (const auto* corruption = std::get_if<Corruption>(&*next)) {
       return fail(ErrorCode::corrupt, corruption->message());
     }
-    const Batch& batch = std::get<Batch>(*next);
-    if (batch.kind() != BatchKind::events) continue;
-    FrameCursor frames(batch.body);
-    for (Offset offset(batch.header.first_offset); offset < end; ++offset) {
-      const auto frame = frames.next();
-      if (!frame) break;
-      const std::string_view key = keys.of(*frame, scratch);
-      if (key.empty()) continue;
-      const auto known = scan.places.find(key);
-      if (known == scan.places.end()) {
-        scan.places.emplace(key, KeyPlace{offset, batch.at});
-      } else {
-        known->second = {offset, batch.at};
-      }
+    note(std::get<Batch>(*next));
+  }
+  return false;
+}
+
+void KeyScan::note(const Batch& batch) {
+  if (batch.kind() != BatchKind::events) return;
+  FrameCursor frames(batch.body);
+  for (Offset offset(batch.header.first_offset); offset < end_; ++offset) {
+    const auto frame = frames.next();
+    if (!frame) return;
+    const std::string_view key = keys_->of(*frame, scratch_);
+    if (key.empty()) continue;
+    const auto known = places_.find(key);
+    if (known == places_.end()) {
+      places_.emplace(key, KeyPlace{offset, batch.at});
+    } else {
+      known->second = {offset, batch.at};
     }
   }
-  scan.end = place.next_offset;
-  return scan;
 }
 
 KeysEntry KeyIndex::entry(std::size_t i) const {
@@ -84,23 +85,28 @@ bool KeyIndex::ascending() const {
   return end == all;
 }
 
-Status write_key_index(FileSystem& files, const std::string& folder, SegmentName name, const Bound& bound,
-                       const KeyDefinition& keys) {
-  auto segment = SegmentReader::open(files, folder, name, ReadMode::pread);
-  if (!segment) return fail(segment.error());
-  const auto scan = scan_keys(*segment, bound, bound.next_offset, keys);
-  if (!scan) return fail(scan.error());
-  if (scan->end != bound.next_offset) {
+Status write_key_index(FileSystem& files, const std::string& folder, const KeyScan& scan) {
+  const SegmentReader& segment = scan.segment();
+  const SegmentName name = segment.name();
+  if (scan.next_offset() != scan.bound().next_offset) {
     return fail(ErrorCode::corrupt, "segment " + to_file_name(name) + " ends at offset " +
-                                        std::to_string(scan->end.value()) + ", but its successor begins at " +
-                                        std::to_string(bound.next_offset.value()) +
+                                        std::to_string(scan.next_offset().value()) + ", but its successor begins at " +
+                                        std::to_string(scan.bound().next_offset.value()) +
                                         "; see what is lost with millrace wal verify");
   }
-  std::vector<std::pair<std::string_view, KeyPlace>> sorted(scan->places.begin(), scan->places.end());
+  std::vector<std::pair<std::string_view, KeyPlace>> sorted(scan.places().begin(), scan.places().end());
   std::ranges::sort(sorted, {}, &std::pair<std::string_view, KeyPlace>::first);
 
-  KeysHeader header{keys_magic,       format_version, 0, 0, segment->header().log_id, name.number.value(), *bound.end,
-                    keys.fingerprint, sorted.size(),  0};
+  KeysHeader header{keys_magic,
+                    format_version,
+                    0,
+                    0,
+                    segment.header().log_id,
+                    name.number.value(),
+                    *scan.bound().end,
+                    scan.keys().fingerprint,
+                    sorted.size(),
+                    0};
   std::vector<std::byte> bytes(sizeof header + sorted.size() * sizeof(KeysEntry));
   std::size_t at = sizeof header;
   for (const auto& [text, place] : sorted) {

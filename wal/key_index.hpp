@@ -5,6 +5,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,14 +37,36 @@ struct TextHash {
   [[nodiscard]] std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
 };
 
-struct KeyScan {
-  std::unordered_map<std::string, KeyPlace, TextHash, std::equal_to<>> places;
-  Offset end;  // how far the segment could be read, at most to the batch that holds the end that was asked for
+// Finds where each key's last event before `end` is in a segment, by reading it, a little at a time if need be.
+class KeyScan {
+ public:
+  using Places = std::unordered_map<std::string, KeyPlace, TextHash, std::equal_to<>>;
+
+  // `segment` and `keys` outlive it.
+  KeyScan(SegmentReader& segment, const KeyDefinition& keys, const Bound& bound, Offset end)
+      : segment_(&segment), keys_(&keys), bound_(bound), end_(end), place_(begin_of(segment)) {}
+
+  // About so many bytes more. False: that was all. Errors: corrupt (what could not be read may have held newer ones),
+  // io_failed.
+  [[nodiscard]] Result<bool> go_on(std::uint64_t bytes = std::numeric_limits<std::uint64_t>::max());
+
+  [[nodiscard]] const Places& places() const { return places_; }
+  [[nodiscard]] Offset next_offset() const { return place_.next_offset; }  // it has come so far
+  [[nodiscard]] const SegmentReader& segment() const { return *segment_; }
+  [[nodiscard]] const KeyDefinition& keys() const { return *keys_; }
+  [[nodiscard]] const Bound& bound() const { return bound_; }
+
+ private:
+  void note(const Batch& batch);
+
+  SegmentReader* segment_;
+  const KeyDefinition* keys_;
+  Bound bound_;
+  Offset end_;
+  Place place_;
+  Places places_;
+  std::string scratch_;
 };
-// Where each key's last event before `end` is in the segment, by reading it. Errors: corrupt (what could not be read
-// may have held newer ones), io_failed.
-[[nodiscard]] Result<KeyScan> scan_keys(SegmentReader& segment, const Bound& bound, Offset end,
-                                        const KeyDefinition& keys);
 
 // The keys file of one segment, as it was read.
 class KeyIndex {
@@ -63,11 +86,10 @@ class KeyIndex {
   std::size_t count_ = 0;
 };
 
-// Reads all of a sealed segment (64 MiB take about 50 ms); both parts of `bound` are given. Not synced: a bad file is
-// found out by its checksum and does no harm. Errors: corrupt (then none is written, so that who wants a snapshot
-// meets it too), deleted, io_failed, no_space.
-[[nodiscard]] Status write_key_index(FileSystem& files, const std::string& folder, SegmentName name, const Bound& bound,
-                                     const KeyDefinition& keys);
+// `scan` has gone through all of a sealed segment, with both parts of its bound given. Not synced: a bad file is found
+// out by its checksum and does no harm. Errors: corrupt (the segment's end is lost; none is written, so that who wants
+// a snapshot meets that too), io_failed, no_space.
+[[nodiscard]] Status write_key_index(FileSystem& files, const std::string& folder, const KeyScan& scan);
 // nullopt if it is missing, bad, of another life of this file, or of another definition of a key.
 [[nodiscard]] std::optional<KeyIndex> read_key_index(FileSystem& files, const std::string& folder, SegmentName name,
                                                      LogId log_id, std::uint64_t end, std::uint64_t definition);

@@ -68,16 +68,17 @@ class Walk {
     if (!segment) return fail(segment.error());
     Bound bound;
     if (link.end && next != nullptr) bound = {link.end, next->name.first_offset};
-    auto scan = scan_keys(*segment, bound, end_, keys_);
-    if (!scan) return fail(scan.error());
-    if (next != nullptr && scan->end < end_) {
+    KeyScan scan(*segment, keys_, bound, end_);
+    const auto scanned = scan.go_on();
+    if (!scanned) return fail(scanned.error());
+    if (next != nullptr && scan.next_offset() < end_) {
       Place place;
-      place.next_offset = scan->end;
+      place.next_offset = scan.next_offset();
       place.at = link.end.value_or(0);
       if (const auto lost = lost_between(link.name, place, *next)) return fail(ErrorCode::corrupt, lost->message());
     }
     std::vector<Wanted> places;
-    for (auto& [text, place] : scan->places) {
+    for (const auto& [text, place] : scan.places()) {
       if (wanted(text)) places.push_back({text, place});
     }
     const auto fetched = fetch(*segment, std::move(places));

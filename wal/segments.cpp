@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "bus/base/assert.hpp"
+#include "wal/cold.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -54,6 +56,10 @@ std::string to_file_name(SegmentName name) {
   return stem(name) + ".wal";
 }
 
+std::string to_cold_name(SegmentName name) {
+  return stem(name) + ".wal.zst";
+}
+
 std::string to_index_name(SegmentName name) {
   return stem(name) + ".idx";
 }
@@ -63,7 +69,9 @@ std::string to_keys_name(SegmentName name) {
 }
 
 std::optional<SegmentName> parse_segment_name(std::string_view text) {
-  if (text.size() != 35 || text[20] != '-' || text.substr(31) != ".wal") return std::nullopt;
+  if (text.size() < 35 || text[20] != '-' || (text.substr(31) != ".wal" && text.substr(31) != ".wal.zst")) {
+    return std::nullopt;
+  }
   const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
@@ -83,7 +91,10 @@ Result<std::vector<SegmentName>> list_segment_files(FileSystem& files, const std
   for (const std::string& name : *names) {
     if (const auto parsed = parse_segment_name(name)) found.push_back(*parsed);
   }
-  std::sort(found.begin(), found.end(), [](SegmentName a, SegmentName b) { return a.number < b.number; });
+  std::sort(found.begin(), found.end(), [](SegmentName a, SegmentName b) {
+    return std::pair(a.number, a.first_offset) < std::pair(b.number, b.first_offset);
+  });
+  found.erase(std::unique(found.begin(), found.end()), found.end());  // one that has both files
   return found;
 }
 
@@ -93,7 +104,7 @@ Result<SegmentReader> SegmentReader::open(FileSystem& files, const std::string& 
   const auto gone = [&] {
     return fail(ErrorCode::deleted, "segment " + path + " was deleted; begin at the first offset");
   };
-  auto file = files.open(path, OpenMode::read);
+  auto file = open_segment_file(files, folder, name);
   if (!file) return file.error().code == ErrorCode::not_found ? gone() : fail(file.error());
   const auto locked = (*file)->try_lock(LockMode::shared);
   if (!locked) return fail(locked.error());
@@ -112,7 +123,7 @@ Result<SegmentReader> SegmentReader::open(FileSystem& files, const std::string& 
   const auto ours = reader.load_header();
   if (!ours) return fail(ours.error());
   // Recycled between open and lock; a file that still stands under this name has lost its header.
-  if (!*ours && !files.open(path, OpenMode::read)) return gone();
+  if (!*ours && !open_segment_file(files, folder, name)) return gone();
   return reader;
 }
 

@@ -24,17 +24,19 @@ struct PublisherEntry {
 [[nodiscard]] PublisherRecord to_record(const PublisherEntry& entry);
 [[nodiscard]] Result<PublisherEntry> from_record(const PublisherRecord& record);
 
-// "<first offset, 20 digits>-<number, 10 digits>.wal": names sort in log order.
+// "<first offset, 20 digits>-<number, 10 digits>.wal", or ".wal.zst" once it is compressed: names sort in log order.
 struct SegmentName {
   Offset first_offset;
   SegmentNumber number;
   auto operator<=>(const SegmentName&) const = default;
 };
 [[nodiscard]] std::string to_file_name(SegmentName name);
+[[nodiscard]] std::string to_cold_name(SegmentName name);  // of the compressed file
 [[nodiscard]] std::string to_index_name(SegmentName name);
 [[nodiscard]] std::string to_keys_name(SegmentName name);
+// Of a segment's file, compressed or not.
 [[nodiscard]] std::optional<SegmentName> parse_segment_name(std::string_view file_name);
-// The segment files in a folder, by number; void and half-made ones too.
+// The segments whose file is in a folder, by number; void and half-made ones too.
 [[nodiscard]] Result<std::vector<SegmentName>> list_segment_files(FileSystem& files, const std::string& folder);
 
 // A whole batch whose checksums were right. `body` is valid until the next call on its SegmentReader.
@@ -48,7 +50,7 @@ struct Batch {
 };
 
 enum class ReadMode {
-  mapped,  // no copy; a sector that cannot be read is SIGBUS for this process
+  mapped,  // no copy; a sector that cannot be read is SIGBUS for this process. A compressed one is read as by pread
   pread,   // one copy; a sector that cannot be read is an error
 };
 enum class Check {
@@ -57,7 +59,8 @@ enum class Check {
   alone,  // whole, and what follows is not wanted: reads little ahead
 };
 
-// Reads one segment; holds a shared lock so that its file is not recycled meanwhile. One thread at a time.
+// Reads one segment, compressed or not; holds a shared lock so that its file is not recycled meanwhile. One thread at a
+// time.
 class SegmentReader {
  public:
   // Errors: deleted (gone, or recycled while it was being opened), unsupported (another version), io_failed.

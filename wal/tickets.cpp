@@ -86,10 +86,13 @@ Status PrepareTicket::write_zeros() {
 Status DeleteTicket::run() {
   (void)files_->unlink(join(folder_, to_index_name(name_)));
   (void)files_->unlink(join(folder_, to_keys_name(name_)));
-  if (!recycle()) {
-    const Status gone = files_->unlink(join(folder_, to_file_name(name_)));
-    if (!gone && gone.error().code != ErrorCode::not_found) return gone;
-  }
+  (void)files_->unlink(join(folder_, to_cold_name(name_) + ".new"));
+  const auto remove = [this](const std::string& name) -> Status {
+    const Status gone = files_->unlink(join(folder_, name));
+    return gone || gone.error().code == ErrorCode::not_found ? Status() : gone;
+  };
+  MILLRACE_TRY(remove(to_cold_name(name_)));
+  if (!recycle()) MILLRACE_TRY(remove(to_file_name(name_)));
   // One after the other also after a crash: a hole in the chain means that a segment was lost.
   Status synced = files_->sync_folder(folder_);
   if (!synced) recycled_.reset();  // it may come back under its old name: nothing else is to be written to it

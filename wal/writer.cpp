@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
-#include <string_view>
 
 #include "bus/base/assert.hpp"
 
@@ -11,9 +9,6 @@ namespace millrace::wal {
 namespace {
 
 constexpr const char* lock_name = "lock";
-constexpr std::string_view prepared_prefix = "prepared";
-constexpr int preparations_max = 3;  // that fail in a row while a roll waits
-constexpr WallTime long_ago{std::numeric_limits<std::int64_t>::min()};
 
 std::uint64_t header_size(std::size_t publishers) {
   const std::uint64_t needed = sizeof(SegmentHeader) + publishers * sizeof(PublisherRecord);
@@ -57,7 +52,7 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   sealed_.clear();
   std::int64_t newest = state.record_time;
   for (auto link = state.chain.rbegin(); link != state.chain.rend(); ++link) {
-    sealed_.push_back({link->name, WallTime{newest}});
+    sealed_.push_back({link->name, WallTime{newest}, link->end});
     if (link->header_valid) newest = link->created;
   }
   std::reverse(sealed_.begin(), sealed_.end());
@@ -74,6 +69,7 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
       previous = last->header();
       sealed_.pop_back();
     } else {
+      sealed_.back().end = state.end.at;
       previous.previous_segment = state.last.number.value();
       previous.previous_first_offset = state.last.first_offset.value();
       previous.previous_end = state.end.at;
@@ -101,6 +97,7 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
 // disk never got, and the next sync says nothing. An earlier life of this writer may have met that.
 Status Writer::write_again(const LogState& state) {
   auto file = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
+  if (!file && file.error().code == ErrorCode::not_found) return {};  // it is compressed: that was synced whole
   if (!file) return fail(file.error());
   std::vector<std::byte> bytes(std::min<std::uint64_t>(state.end.at - state.synced_through, 1 << 20));
   for (std::uint64_t at = state.synced_through; at < state.end.at;) {
@@ -112,49 +109,6 @@ Status Writer::write_again(const LogState& state) {
     at += *got;
   }
   return (*file)->sync();
-}
-
-// What the chain does not name: a segment that recorded nothing, or that a failed writer could not finish. Neither has
-// a batch; a file that has one is kept under another name, whatever the chain says.
-Status Writer::clear_void_files() {
-  const auto names = files_->list(folder_);
-  if (!names) return fail(names.error());
-  for (const std::string& text : *names) {
-    if (text.starts_with(prepared_prefix)) (void)files_->unlink(path(text));  // of an earlier life
-    const auto parsed = parse_segment_name(text);
-    if (!parsed) continue;
-    const SegmentName name = *parsed;
-    const bool counts = std::any_of(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == name; });
-    if (name == name_ || counts) continue;
-    const std::string file = path(to_file_name(name));
-    auto segment = SegmentReader::open(*files_, folder_, name, ReadMode::pread);
-    if (!segment) {
-      if (segment.error().code == ErrorCode::deleted) continue;
-      return fail(segment.error());
-    }
-    const auto batch = segment->find(0, segment->size());
-    if (!batch) return fail(batch.error());
-    if (segment->header_valid() && !*batch) {
-      (void)files_->unlink(path(to_index_name(name)));
-      MILLRACE_TRY(files_->unlink(file));
-    } else {
-      MILLRACE_TRY(files_->rename(file, file + ".bad"));
-    }
-  }
-  return {};
-}
-
-void Writer::rebuild_indexes(const std::vector<Link>& chain) {
-  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
-    const Link& link = chain[i];
-    if (!link.end || !link.header_valid || !read_index(*files_, folder_, link.name, log_id_, *link.end).empty()) {
-      continue;
-    }
-    auto segment = SegmentReader::open(*files_, folder_, link.name, ReadMode::pread);
-    if (!segment) continue;
-    const auto entries = build_index(*segment, {link.end, chain[i + 1].name.first_offset});
-    if (entries) (void)write_index(*files_, folder_, link.name, log_id_, *link.end, *entries);
-  }
 }
 
 // `previous` carries the fields that name the previous segment. The file gets its name once its header is on the disk,
@@ -205,65 +159,6 @@ void Writer::adopt(const Roll& roll) {
   place_ = roll.begin;
   synced_ = {name_.number, place_.at};
   index_.restart();
-}
-
-std::string Writer::prepared_name() const {
-  return std::string(prepared_prefix) + (life_ == 0 ? "" : "-" + std::to_string(life_));
-}
-
-PrepareTicket Writer::preparation() const {
-  PrepareTicket ticket;
-  ticket.files_ = files_;
-  ticket.path_ = path(prepared_name());
-  ticket.segment_size_ = options_.segment_size;
-  ticket.life_ = life_;
-  ticket.file_ = prepared_.file;
-  ticket.written_ = prepared_.written;
-  return ticket;
-}
-
-// Makes sure that there is a prepared file, if need be one whose space is reserved but its blocks not yet written.
-Status Writer::make_prepared() {
-  if (prepared_.file) return {};
-  PrepareTicket ticket = preparation();
-  MILLRACE_TRY(ticket.run());
-  prepared_ = {ticket.file_, ticket.written_};
-  return {};
-}
-
-std::optional<PrepareTicket> Writer::take_preparation(bool zeros) {
-  if (failure_ || preparing_ || rolling_) return std::nullopt;  // a roll still has the prepared file's name
-  const bool done = prepared_.written == options_.segment_size || !zeros || roll_wanted_;
-  if (prepared_.file && done) return std::nullopt;
-  preparing_ = true;
-  PrepareTicket ticket = preparation();
-  prepared_ = {};
-  return ticket;
-}
-
-Status Writer::complete_preparation(const PrepareTicket& ticket, const Status& result) {
-  if (ticket.life_ != life_) {
-    if (result) (void)files_->unlink(ticket.path_);
-    return {};
-  }
-  preparing_ = false;
-  preparation_failed_ = !result;
-  if (result) {
-    prepared_ = {ticket.file_, ticket.written_};
-    preparations_failed_ = 0;
-  } else if (result.error().code != ErrorCode::no_space && ++preparations_failed_ >= preparations_max && roll_wanted_) {
-    return poison(result.error());
-  }
-  return result;
-}
-
-Result<bool> Writer::prepare_next_segment() {
-  if (failure_) return fail(*failure_);
-  auto ticket = take_preparation(true);
-  if (!ticket) return false;
-  const Status done = ticket->run();
-  MILLRACE_TRY(complete_preparation(*ticket, done));
-  return prepared_.written < options_.segment_size;
 }
 
 Status Writer::roll(WallTime now) {
@@ -440,7 +335,8 @@ void Writer::complete_sync(const SyncTicket& ticket, const Status& result) {
     const bool unchanged = synced && !roll->named && result.error().code == ErrorCode::no_space;
     if (!unchanged) (void)poison(result.error());
   } else if (roll != nullptr) {
-    sealed_.push_back({name_, WallTime{record_time_}});
+    sealed_.push_back({name_, WallTime{record_time_}, roll->old_end, options_.segment_size});
+    count_sealed();
     adopt(*roll);
   }
 }
@@ -461,6 +357,7 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   preparations_failed_ = 0;
   roll_wanted_.reset();
   deleting_.reset();
+  care_.reset();
   housekeeping_ = Housekeeping::here;
   const auto state = recover(*files_, folder_, synced_);
   if (!state) return poison(state.error());
@@ -478,61 +375,6 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   recovered_ = first_report;
   failure_.reset();
   return {};
-}
-
-std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallTime oldest) {
-  if (deletion_out_ || rolling_) return std::nullopt;
-  // A deletion may take long, and the next segment's file would have to wait behind it; unless it needs the space.
-  const bool file_comes_first = housekeeping_ == Housekeeping::elsewhere && !options_.recycle && !failure_;
-  if (file_comes_first && !prepared_.file && !preparation_failed_) return std::nullopt;
-  if (!deleting_) {
-    const std::uint64_t kept_max = std::max<std::uint64_t>(bytes_max / options_.segment_size, 1) - 1;
-    if (sealed_.empty() || (sealed_.size() <= kept_max && sealed_.front().newest >= oldest)) return std::nullopt;
-    deleting_ = sealed_.front().name;
-    sealed_.erase(sealed_.begin());
-  }
-  deletion_out_ = true;
-  DeleteTicket ticket;
-  ticket.files_ = files_;
-  ticket.folder_ = folder_;
-  ticket.name_ = *deleting_;
-  ticket.segment_size_ = options_.segment_size;
-  ticket.life_ = life_;
-  if (options_.recycle && !prepared_.file && !preparing_) {
-    preparing_ = true;
-    ticket.recycled_name_ = prepared_name();
-  }
-  return ticket;
-}
-
-Status Writer::complete_deletion(const DeleteTicket& ticket, const Status& result) {
-  if (ticket.life_ != life_) {
-    if (ticket.recycled_) (void)files_->unlink(path(ticket.recycled_name_));
-    return {};
-  }
-  deletion_out_ = false;
-  if (!ticket.recycled_name_.empty()) preparing_ = false;
-  if (result) deleting_.reset();
-  if (ticket.recycled_) prepared_ = {ticket.recycled_, options_.segment_size};
-  return result;
-}
-
-Result<std::size_t> Writer::delete_all(std::uint64_t bytes_max, WallTime oldest) {
-  std::size_t deleted = 0;
-  while (auto ticket = take_deletion(bytes_max, oldest)) {
-    const Status done = ticket->run();
-    MILLRACE_TRY(complete_deletion(*ticket, done));
-    ++deleted;
-  }
-  return deleted;
-}
-
-Result<std::size_t> Writer::retain(std::uint64_t bytes_max) {
-  return delete_all(bytes_max, long_ago);
-}
-
-Result<std::size_t> Writer::retain_since(WallTime oldest) {
-  return delete_all(std::numeric_limits<std::uint64_t>::max(), oldest);
 }
 
 }  // namespace millrace::wal

@@ -15,6 +15,7 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/limits.hpp"
+#include "wal/care.hpp"
 #include "wal/index.hpp"
 #include "wal/recovery.hpp"
 #include "wal/tickets.hpp"
@@ -35,6 +36,8 @@ struct WriterOptions {
   std::uint64_t linger_bytes = limits::linger_bytes;
   bool recycle = true;          // retain() keeps a deleted segment's blocks for the next one
   std::optional<LogId> log_id;  // of a new log; random if empty (tests give one)
+  // What the key of an event is: then care notes each sealed segment's last events. Null: it does not.
+  std::shared_ptr<const KeyDefinition> keys{};
 };
 
 // How what a failure left unsynced will be appended again.
@@ -115,6 +118,12 @@ class Writer {
   [[nodiscard]] std::optional<DeleteTicket> take_deletion(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status complete_deletion(const DeleteTicket& ticket, const Status& result);
 
+  // The next step of care for a sealed segment, the oldest first: see care.hpp. Segments all of whose events were
+  // recorded before `cold` are compressed. nullopt: there is none to do, or one is out, or a roll is under way. One
+  // that failed comes again, after the others had their turn.
+  [[nodiscard]] std::optional<CareTicket> take_care(WallTime cold);
+  [[nodiscard]] Status complete_care(const CareTicket& ticket, const Status& result);
+
   // The same in one call each, here. Call when idle: writes a little of the next segment. True: there is more to do.
   [[nodiscard]] Result<bool> prepare_next_segment();
   // Deletes until there is no more to delete. The number deleted.
@@ -133,7 +142,11 @@ class Writer {
 
   struct Sealed {
     SegmentName name;
-    WallTime newest;  // no event in it was recorded later
+    WallTime newest;                   // no event in it was recorded later
+    std::optional<std::uint64_t> end;  // unknown where its successor's header is bad
+    std::uint64_t bytes = 0;           // that its file takes
+    CareSet cared{};
+    bool care_failed = false;  // the last time
   };
 
   Writer(FileSystem& files, std::string folder, const WriterOptions& options)
@@ -146,6 +159,9 @@ class Writer {
   void adopt(const Roll& roll);
   [[nodiscard]] Status clear_void_files();
   void rebuild_indexes(const std::vector<Link>& chain);
+  void look_at_sealed(const std::vector<std::string>& names);
+  void count_sealed();
+  [[nodiscard]] CareOf care_of(const Sealed& sealed) const;
   [[nodiscard]] PrepareTicket preparation() const;
   [[nodiscard]] Result<std::size_t> delete_all(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status roll(WallTime now);
@@ -166,6 +182,7 @@ class Writer {
   std::vector<PublisherEntry> publishers_;
   RecoveryReport recovered_;
   std::vector<Sealed> sealed_;  // oldest first
+  std::uint64_t sealed_bytes_ = 0;
 
   SegmentName name_;  // the open segment
   SegmentNumber number_max_;
@@ -190,6 +207,8 @@ class Writer {
   bool rolling_ = false;                 // its ticket is out
   std::optional<SegmentName> deleting_;  // not in sealed_ any more
   bool deletion_out_ = false;
+  std::optional<CareTicket> care_;       // under way, between its steps
+  std::optional<SegmentName> care_out_;  // whose ticket is out, perhaps one of an earlier life
 };
 
 }  // namespace millrace::wal

@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 // Until housekeeping that failed is tried again; shorter where publishers wait for it.
 constexpr auto pause = 1s;
 constexpr auto urgent_pause = 10ms;
+constexpr auto care_interval = 10ms;  // a look for some goes through all segments
 constexpr std::uint64_t no_limit = std::numeric_limits<std::uint64_t>::max();
 
 }  // namespace
@@ -322,6 +323,8 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
   // One that fails keeps the other from nothing.
   const bool may_prepare = !preparation_failed_ || now - *preparation_failed_ >= (urgent ? urgent_pause : pause);
   const bool may_delete = !deletion_failed_ || now - *deletion_failed_ >= pause;
+  const bool may_care = now - care_looked_for_ >= care_interval && (!care_failed_ || now - *care_failed_ >= pause);
+  const bool cold = policies_.compress_after.count() > 0;
   const auto take = [&]() -> std::optional<Chore> {
     if (urgent && may_prepare && state_ != State::no_space) return writer_.take_preparation(false);
     const std::uint64_t bytes = policies_.retention_bytes > 0 ? policies_.retention_bytes : no_limit;
@@ -329,7 +332,15 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
     if (may_delete) {
       if (auto deletion = writer_.take_deletion(bytes, WallTime{wall.ns - age})) return deletion;
     }
-    if (may_prepare) return writer_.take_preparation(idle);
+    if (may_prepare) {
+      if (auto preparation = writer_.take_preparation(idle)) return preparation;
+    }
+    if (may_care) {
+      if (auto care = writer_.take_care(WallTime{cold ? wall.ns - policies_.compress_after.count() : INT64_MIN})) {
+        return care;
+      }
+      care_looked_for_ = now;
+    }
     return std::nullopt;
   };
   auto chore = take();
@@ -339,13 +350,22 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
 
 void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now) {
   chore_out_ = false;
-  const auto* preparation = std::get_if<wal::PrepareTicket>(&chore);
-  const Status done = preparation != nullptr ? writer_.complete_preparation(*preparation, status)
-                                             : writer_.complete_deletion(std::get<wal::DeleteTicket>(chore), status);
+  Status done;
+  std::optional<MonotonicTime>* last_failed = nullptr;
+  if (const auto* preparation = std::get_if<wal::PrepareTicket>(&chore)) {
+    done = writer_.complete_preparation(*preparation, status);
+    last_failed = &preparation_failed_;
+  } else if (const auto* deletion = std::get_if<wal::DeleteTicket>(&chore)) {
+    done = writer_.complete_deletion(*deletion, status);
+    last_failed = &deletion_failed_;
+  } else {
+    done = writer_.complete_care(std::get<wal::CareTicket>(chore), status);
+    last_failed = &care_failed_;
+  }
   if (state_ == State::failed) return;
-  std::optional<MonotonicTime>& failed = preparation != nullptr ? preparation_failed_ : deletion_failed_;
+  std::optional<MonotonicTime>& failed = *last_failed;
   failed.reset();
-  if (!preparation_failed_ && !deletion_failed_) housekeeping_failure_.clear();
+  if (!preparation_failed_ && !deletion_failed_ && !care_failed_) housekeeping_failure_.clear();
   if (done) return;
   ++counters_.housekeeping_failures;
   failed = now;

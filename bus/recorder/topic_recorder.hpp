@@ -66,6 +66,7 @@ class TopicRecorder {
     wal::SyncPolicy sync = wal::SyncPolicy::always;  // none: pages are held until they are recorded, else until synced
     std::uint64_t retention_bytes = 0;               // 0: no limit
     std::chrono::nanoseconds retention_age{0};       // 0: no limit
+    std::chrono::nanoseconds compress_after{0};      // 0: never
   };
 
   TopicRecorder(std::string topic, wal::Writer writer, Memory memory, Policies policies);
@@ -77,7 +78,7 @@ class TopicRecorder {
   // Records what there is, at most a page a stream. Returns the number of events.
   std::uint64_t do_work(WallTime now);
 
-  using Chore = std::variant<wal::PrepareTicket, wal::DeleteTicket>;
+  using Chore = std::variant<wal::PrepareTicket, wal::DeleteTicket, wal::CareTicket>;
   enum class Sync {
     when_due,  // by policy, or because somebody waits
     now,       // whatever is unsynced
@@ -98,10 +99,11 @@ class TopicRecorder {
   // declared. May block.
   [[nodiscard]] Status reopen(WallTime now);
 
-  // The next piece of housekeeping: a step towards the next segment's file, or the deletion of one beyond the policy's
-  // bytes or age. Its run() may block and belongs on a thread of its own; complete_housekeeping() takes it back here.
-  // `idle`: also what nobody needs soon. nullopt: there is none, one is under way, or one failed a moment ago.
-  // A failure never closes the topic by itself: it is told and tried again. What waits for it is back pressure.
+  // The next piece of housekeeping: a step towards the next segment's file, the deletion of one beyond the policy's
+  // bytes or age, or a step of care for a sealed one. Its run() may block and belongs on a thread of its own;
+  // complete_housekeeping() takes it back here. `idle`: also what nobody needs soon. nullopt: there is none, one is
+  // under way, or one failed a moment ago. A failure never closes the topic by itself: it is told and tried again. What
+  // waits for it is back pressure.
   [[nodiscard]] std::optional<Chore> take_housekeeping(MonotonicTime now, WallTime wall, bool idle);
   void complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now);
   // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
@@ -180,6 +182,8 @@ class TopicRecorder {
   std::string housekeeping_failure_;
   std::optional<MonotonicTime> preparation_failed_;  // when
   std::optional<MonotonicTime> deletion_failed_;
+  std::optional<MonotonicTime> care_failed_;
+  MonotonicTime care_looked_for_;  // when there was none
   bool chore_out_ = false;
   bool sync_under_way_ = false;
   std::uint64_t admissions_ = 0;

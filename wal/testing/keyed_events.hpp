@@ -28,6 +28,17 @@ inline KeyDefinition keyed() {
             return std::string_view(reinterpret_cast<const char*>(frame.payload().data()), frame.payload().size());
           }};
 }
+// As care does, in one go.
+inline Status write_key_index(FileSystem& files, const std::string& folder, SegmentName name, const Bound& bound,
+                              const KeyDefinition& keys) {
+  auto segment = SegmentReader::open(files, folder, name, ReadMode::pread);
+  if (!segment) return fail(segment.error());
+  KeyScan scan(*segment, keys, bound, bound.next_offset);
+  const auto scanned = scan.go_on();
+  if (!scanned) return fail(scanned.error());
+  return wal::write_key_index(files, folder, scan);
+}
+
 // Another notion of what a key is: fewer events have one.
 inline KeyDefinition keyed_otherwise() {
   return {2, [](const FrameView& frame, std::string& scratch) {

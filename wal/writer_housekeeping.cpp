@@ -1,0 +1,252 @@
+// The Writer's housekeeping: the next segment's file, the deletion of old ones, the care of sealed ones. See
+// writer.hpp.
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "wal/writer.hpp"
+
+namespace millrace::wal {
+namespace {
+
+constexpr std::string_view prepared_prefix = "prepared";
+constexpr int preparations_max = 3;  // that fail in a row while a roll waits
+constexpr WallTime long_ago{std::numeric_limits<std::int64_t>::min()};
+
+}  // namespace
+
+// What the chain does not name: a segment that recorded nothing, or that a failed writer could not finish. Neither has
+// a batch; a file that has one is kept under another name, whatever the chain says.
+Status Writer::clear_void_files() {
+  const auto names = files_->list(folder_);
+  if (!names) return fail(names.error());
+  look_at_sealed(*names);
+  for (const std::string& text : *names) {
+    // Of an earlier life.
+    if (text.starts_with(prepared_prefix) || text.ends_with(".wal.zst.new")) (void)files_->unlink(path(text));
+    const auto parsed = parse_segment_name(text);
+    if (!parsed) continue;
+    const SegmentName name = *parsed;
+    const bool counts = std::any_of(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == name; });
+    if (name == name_ || counts) continue;
+    const std::string file = path(text);
+    auto segment = SegmentReader::open(*files_, folder_, name, ReadMode::pread);
+    if (!segment) {
+      if (segment.error().code == ErrorCode::deleted) continue;
+      return fail(segment.error());
+    }
+    const auto batch = segment->find(0, segment->size());
+    if (!batch) return fail(batch.error());
+    if (segment->header_valid() && !*batch) {
+      (void)files_->unlink(path(to_index_name(name)));
+      MILLRACE_TRY(files_->unlink(file));
+    } else {
+      MILLRACE_TRY(files_->rename(file, file + ".bad"));
+    }
+  }
+  return {};
+}
+
+CareOf Writer::care_of(const Sealed& sealed) const {
+  const auto next = std::find_if(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name > sealed.name; });
+  const Offset next_offset = next == sealed_.end() ? name_.first_offset : next->name.first_offset;
+  return {files_, folder_, sealed.name, log_id_, sealed.end.value_or(0), next_offset, options_.keys};
+}
+
+// What they take, and what was done for them before.
+void Writer::look_at_sealed(const std::vector<std::string>& names) {
+  for (Sealed& sealed : sealed_) {
+    sealed.cared = care_done(care_of(sealed), names);
+    sealed.bytes = sealed.end.value_or(options_.segment_size);
+    if (!sealed.cared[index_of(Care::compress)]) continue;
+    const auto file = files_->open(path(to_cold_name(sealed.name)), OpenMode::read);
+    const auto size = file ? (*file)->size() : Result<std::uint64_t>(fail(file.error()));
+    if (size) sealed.bytes = *size;
+  }
+  count_sealed();
+}
+
+void Writer::count_sealed() {
+  sealed_bytes_ = 0;
+  for (const Sealed& sealed : sealed_) sealed_bytes_ += sealed.bytes;
+}
+
+void Writer::rebuild_indexes(const std::vector<Link>& chain) {
+  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
+    const Link& link = chain[i];
+    if (!link.end || !link.header_valid || !read_index(*files_, folder_, link.name, log_id_, *link.end).empty()) {
+      continue;
+    }
+    auto segment = SegmentReader::open(*files_, folder_, link.name, ReadMode::pread);
+    if (!segment) continue;
+    const auto entries = build_index(*segment, {link.end, chain[i + 1].name.first_offset});
+    if (entries) (void)write_index(*files_, folder_, link.name, log_id_, *link.end, *entries);
+  }
+}
+
+std::string Writer::prepared_name() const {
+  return std::string(prepared_prefix) + (life_ == 0 ? "" : "-" + std::to_string(life_));
+}
+
+PrepareTicket Writer::preparation() const {
+  PrepareTicket ticket;
+  ticket.files_ = files_;
+  ticket.path_ = path(prepared_name());
+  ticket.segment_size_ = options_.segment_size;
+  ticket.life_ = life_;
+  ticket.file_ = prepared_.file;
+  ticket.written_ = prepared_.written;
+  return ticket;
+}
+
+// Makes sure that there is a prepared file, if need be one whose space is reserved but its blocks not yet written.
+Status Writer::make_prepared() {
+  if (prepared_.file) return {};
+  PrepareTicket ticket = preparation();
+  MILLRACE_TRY(ticket.run());
+  prepared_ = {ticket.file_, ticket.written_};
+  return {};
+}
+
+std::optional<PrepareTicket> Writer::take_preparation(bool zeros) {
+  if (failure_ || preparing_ || rolling_) return std::nullopt;  // a roll still has the prepared file's name
+  const bool done = prepared_.written == options_.segment_size || !zeros || roll_wanted_;
+  if (prepared_.file && done) return std::nullopt;
+  preparing_ = true;
+  PrepareTicket ticket = preparation();
+  prepared_ = {};
+  return ticket;
+}
+
+Status Writer::complete_preparation(const PrepareTicket& ticket, const Status& result) {
+  if (ticket.life_ != life_) {
+    if (result) (void)files_->unlink(ticket.path_);
+    return {};
+  }
+  preparing_ = false;
+  preparation_failed_ = !result;
+  if (result) {
+    prepared_ = {ticket.file_, ticket.written_};
+    preparations_failed_ = 0;
+  } else if (result.error().code != ErrorCode::no_space && ++preparations_failed_ >= preparations_max && roll_wanted_) {
+    return poison(result.error());
+  }
+  return result;
+}
+
+Result<bool> Writer::prepare_next_segment() {
+  if (failure_) return fail(*failure_);
+  auto ticket = take_preparation(true);
+  if (!ticket) return false;
+  const Status done = ticket->run();
+  MILLRACE_TRY(complete_preparation(*ticket, done));
+  return prepared_.written < options_.segment_size;
+}
+
+std::optional<DeleteTicket> Writer::take_deletion(std::uint64_t bytes_max, WallTime oldest) {
+  if (deletion_out_ || rolling_) return std::nullopt;
+  // A deletion may take long, and the next segment's file would have to wait behind it; unless it needs the space.
+  const bool file_comes_first = housekeeping_ == Housekeeping::elsewhere && !options_.recycle && !failure_;
+  if (file_comes_first && !prepared_.file && !preparation_failed_) return std::nullopt;
+  if (!deleting_) {
+    if (sealed_.empty() || sealed_.front().name == care_out_) return std::nullopt;
+    const std::uint64_t bytes = sealed_bytes_ + options_.segment_size;  // with the open one
+    if (bytes <= bytes_max && sealed_.front().newest >= oldest) return std::nullopt;
+    deleting_ = sealed_.front().name;
+    if (care_ && care_->name_ == *deleting_) care_.reset();
+    sealed_.erase(sealed_.begin());
+    count_sealed();
+  }
+  deletion_out_ = true;
+  DeleteTicket ticket;
+  ticket.files_ = files_;
+  ticket.folder_ = folder_;
+  ticket.name_ = *deleting_;
+  ticket.segment_size_ = options_.segment_size;
+  ticket.life_ = life_;
+  if (options_.recycle && !prepared_.file && !preparing_) {
+    preparing_ = true;
+    ticket.recycled_name_ = prepared_name();
+  }
+  return ticket;
+}
+
+Status Writer::complete_deletion(const DeleteTicket& ticket, const Status& result) {
+  if (ticket.life_ != life_) {
+    if (ticket.recycled_) (void)files_->unlink(path(ticket.recycled_name_));
+    return {};
+  }
+  deletion_out_ = false;
+  if (!ticket.recycled_name_.empty()) preparing_ = false;
+  if (result) deleting_.reset();
+  if (ticket.recycled_) prepared_ = {ticket.recycled_, options_.segment_size};
+  return result;
+}
+
+std::optional<CareTicket> Writer::take_care(WallTime cold) {
+  if (failure_ || care_out_ || rolling_) return std::nullopt;
+  const auto take = [this](CareTicket ticket) {
+    care_out_ = ticket.name_;
+    return ticket;
+  };
+  if (care_) return take(*std::exchange(care_, std::nullopt));
+  // Those that failed come again once nothing else is left to do.
+  for (const bool failed : {false, true}) {
+    for (Sealed& sealed : sealed_) {
+      if (!sealed.end || sealed.care_failed != failed) continue;
+      sealed.care_failed = false;
+      for (std::size_t kind = 0; kind < care_kinds; ++kind) {
+        if (sealed.cared[kind] || (Care(kind) == Care::compress && sealed.newest >= cold) ||
+            (Care(kind) == Care::keys && !options_.keys)) {
+          continue;
+        }
+        CareTicket ticket;
+        ticket.care_ = Care(kind);
+        ticket.name_ = sealed.name;
+        ticket.life_ = life_;
+        ticket.work_ = begin_care(ticket.care_, care_of(sealed));
+        return take(std::move(ticket));
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+Status Writer::complete_care(const CareTicket& ticket, const Status& result) {
+  care_out_.reset();
+  if (ticket.life_ != life_) return {};
+  const auto sealed =
+      std::find_if(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == ticket.name_; });
+  if (sealed == sealed_.end()) return result;
+  if (!result) {
+    sealed->care_failed = true;
+  } else if (!ticket.made_.done) {
+    care_ = ticket;
+  } else {
+    sealed->cared[index_of(ticket.care_)] = true;
+    sealed->bytes = ticket.made_.bytes.value_or(sealed->bytes);
+    count_sealed();
+  }
+  return result;
+}
+
+Result<std::size_t> Writer::delete_all(std::uint64_t bytes_max, WallTime oldest) {
+  std::size_t deleted = 0;
+  while (auto ticket = take_deletion(bytes_max, oldest)) {
+    const Status done = ticket->run();
+    MILLRACE_TRY(complete_deletion(*ticket, done));
+    ++deleted;
+  }
+  return deleted;
+}
+
+Result<std::size_t> Writer::retain(std::uint64_t bytes_max) {
+  return delete_all(bytes_max, long_ago);
+}
+
+Result<std::size_t> Writer::retain_since(WallTime oldest) {
+  return delete_all(std::numeric_limits<std::uint64_t>::max(), oldest);
+}
+
+}  // namespace millrace::wal
