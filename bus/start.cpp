@@ -16,7 +16,7 @@ Result<Offset> find_time(wal::Reader& log, WallTime time, Offset end) {
   }
 }
 
-Status check(const Position& position, const wal::Reader& log, Offset end, Run run) {
+Status check(const Position& position, wal::Reader& log, Offset end, Run run) {
   const LogId log_id = log.log_id();
   if (position.log_id != log_id) {
     return fail(ErrorCode::invalid_argument, "the position is of another log (" + to_hex(position.log_id.bytes) +
@@ -25,7 +25,9 @@ Status check(const Position& position, const wal::Reader& log, Offset end, Run r
   // A later run gives out again what its predecessor lost: the offset may be there, and name another event. Where
   // retention has deleted all that run had of its own, nothing tells any more: a position at the first offset that is
   // left is taken, one before it is `deleted`.
-  const Offset last_common = std::min(end, log.end_of_run(position.run).value_or(end));
+  const auto end_of_run = log.end_of_run(position.run);
+  if (!end_of_run) return fail(end_of_run.error());
+  const Offset last_common = std::min(end, end_of_run->value_or(end));
   if (position.offset > last_common || position.run > run) {
     return fail(ErrorCode::rolled_back, "offset " + std::to_string(position.offset.value()) + " of run " +
                                             std::to_string(position.run.value()) +

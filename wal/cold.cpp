@@ -210,9 +210,12 @@ class Compression final : public CareWork {
       if (table_.size() == count) MILLRACE_TRY(finish());
       return CareStep{};
     }
-    MILLRACE_TRY(compare());
-    if (compared_ < of_.end) return CareStep{};
-    MILLRACE_TRY(take_its_place());
+    if (compared_ < of_.end) {
+      MILLRACE_TRY(compare());
+      if (compared_ == of_.end) MILLRACE_TRY(give_name());
+      return CareStep{};
+    }
+    MILLRACE_TRY(delete_source());
     return CareStep{true, at_};
   }
 
@@ -308,12 +311,15 @@ class Compression final : public CareWork {
     return {};
   }
 
-  Status take_its_place() {
-    FileSystem& files = *of_.files;
-    MILLRACE_TRY(files.rename(path(half_made()), path(to_cold_name(of_.name))));
-    MILLRACE_TRY(files.sync_folder(of_.folder));
-    MILLRACE_TRY(files.unlink(path(to_file_name(of_.name))));
-    return files.sync_folder(of_.folder);
+  Status give_name() {
+    MILLRACE_TRY(of_.files->rename(path(half_made()), path(to_cold_name(of_.name))));
+    return of_.files->sync_folder(of_.folder);
+  }
+
+  // A step of its own: who lists the folder just now must not find the one name not yet and the other no more.
+  Status delete_source() {
+    MILLRACE_TRY(of_.files->unlink(path(to_file_name(of_.name))));
+    return of_.files->sync_folder(of_.folder);
   }
 
   Result<std::vector<std::byte>> read_source(std::uint64_t at, std::size_t size) {

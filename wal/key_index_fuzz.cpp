@@ -14,6 +14,7 @@
 #include <set>
 
 #include "bus/base/assert.hpp"
+#include "wal/chain.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/last_values.hpp"
 #include "wal/testing/keyed_events.hpp"

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "wal/chain.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/testing/keyed_events.hpp"
 

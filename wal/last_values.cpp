@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "wal/chain.hpp"
+
 namespace millrace::wal {
 namespace {
 

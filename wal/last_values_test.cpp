@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 
+#include "wal/chain.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/testing/keyed_events.hpp"
 

@@ -30,6 +30,12 @@ constexpr std::uint64_t look_step = 4096;
 constexpr std::uint64_t list_every = 64;
 constexpr int attempts_max = 8;
 
+// Where to look next for a proof that what stands at `place` was synced: a little further, at the end from there again.
+LookBehind look_on(const LookBehind& look, const Place& place, std::uint64_t size) {
+  const std::uint64_t from = look.to >= size ? place.at : std::max(look.to, place.at);
+  return {from, from + look_step};
+}
+
 }  // namespace
 
 GapView BatchView::gap() const {
@@ -48,50 +54,55 @@ Result<PublisherEntry> BatchView::granted() const {
 
 Result<Reader> Reader::open(FileSystem& files, const std::string& folder, ReadMode mode) {
   Reader reader(files, folder, mode);
-  for (int attempt = 0;; ++attempt) {
-    MILLRACE_TRY(reader.refresh());
-    const Status entered = reader.enter(0, true);
-    if (entered) return reader;
-    // Deleted since the chain was read: there is a newer first one.
-    if (entered.error().code != ErrorCode::deleted || attempt == attempts_max) return fail(entered.error());
-  }
+  MILLRACE_TRY(reader.retried([&] { return reader.enter(0, true); }));
+  return reader;
 }
 
-std::optional<Offset> Reader::end_of_run(Run run) const {
-  for (const Link& link : chain_) {
-    if (link.header_valid && link.run > run) return link.name.first_offset;
+Result<std::optional<Offset>> Reader::end_of_run(Run run) {
+  const auto find = [&]() -> Result<std::optional<Offset>> {
+    const auto next = chain_.first([&](const SegmentHeader& header) { return Run(header.run) > run; });
+    if (!next) return fail(next.error());
+    if (*next == chain_.size()) return std::nullopt;
+    return chain_.name(*next).first_offset;
+  };
+  return retried(find, false);
+}
+
+template <class Go>
+auto Reader::retried(const Go& go, bool listed) -> decltype(go()) {
+  for (int attempt = 0;; ++attempt) {
+    const Status fresh = listed || attempt > 0 ? refresh() : Status();
+    auto answer = fresh ? go() : decltype(go())(fail(fresh.error()));
+    if (answer || !chain_.stale() || attempt == attempts_max) return answer;
   }
-  return std::nullopt;
 }
 
 Status Reader::refresh() {
-  auto chain = list_chain(*files_, folder_);
-  for (int attempt = 0; !chain && chain.error().code == ErrorCode::deleted && attempt < attempts_max; ++attempt) {
-    chain = list_chain(*files_, folder_);  // the newest was recycled since the folder was listed
-  }
-  if (!chain) return fail(chain.error());
-  if (chain->empty()) return fail(ErrorCode::not_found, "there is no log in " + folder_ + " yet; start its recorder");
-  chain_ = std::move(*chain);
-  for (const Link& link : chain_) {
-    if (link.header_valid) log_id_ = link.log_id;
+  const auto names = list_segment_files(*files_, folder_);
+  if (!names) return fail(names.error());
+  if (names->empty()) return fail(ErrorCode::not_found, "there is no log in " + folder_ + " yet; start its recorder");
+  chain_.take_names(*names);
+  MILLRACE_TRY(chain_.settle(0));
+  for (std::size_t i = chain_.size(); i-- > 0;) {
+    const auto header = chain_.header(i);
+    if (!header) return fail(header.error());
+    if (!*header) continue;
+    log_id_ = LogId{(*header)->log_id};
+    break;
   }
   return {};
 }
 
-std::size_t Reader::link_now() const {
-  const auto found = std::find_if(chain_.begin(), chain_.end(),
-                                  [&](const Link& link) { return segment_ && link.name == segment_->name(); });
-  return static_cast<std::size_t>(found - chain_.begin());
-}
-
-Status Reader::enter(std::size_t link, bool from_begin) {
-  auto segment = SegmentReader::open(*files_, folder_, chain_[link].name, mode_);
+Status Reader::enter(std::size_t i, bool from_begin) {
+  const auto link = chain_.link(i);
+  if (!link) return fail(link.error());
+  auto segment = chain_.open(i, mode_);
   if (!segment) return fail(segment.error());
   segment_.emplace(std::move(*segment));
   place_ = begin_of(*segment_);
-  run_ = chain_[link].run;
+  run_ = link->run;
   bound_ = {};
-  if (chain_[link].end && link + 1 < chain_.size()) bound_ = {chain_[link].end, chain_[link + 1].name.first_offset};
+  if (link->end) bound_ = {link->end, chain_.name(i + 1).first_offset};
   look_ = {};
   if (from_begin) wanted_ = place_.next_offset;
   return {};
@@ -113,34 +124,38 @@ Result<bool> Reader::advance(bool expected) {
   const auto names = list_segment_files(*files_, folder_);
   if (!names) return fail(names.error());
   if (names->empty() || names->back().number <= here_name.number) return false;
-  MILLRACE_TRY(refresh());
-  std::size_t here = link_now();
-  if (here == chain_.size()) {
-    // Deleted behind us, or void: the chain goes on at the first segment with a higher number.
-    const auto after = std::find_if(chain_.begin(), chain_.end(),
-                                    [&](const Link& link) { return link.name.number > here_name.number; });
-    if (after == chain_.end()) return false;
-    if (after == chain_.begin() && after->name.first_offset > place_.next_offset) {
-      return fail(ErrorCode::deleted, "the log was deleted up to offset " +
-                                          std::to_string(after->name.first_offset.value()) + "; begin there");
+  return retried([&] { return go_on(); });
+}
+
+Result<bool> Reader::go_on() {
+  const SegmentName here_name = segment_->name();
+  std::size_t next = chain_.at_or_behind(here_name.number);
+  if (next == chain_.size()) return false;
+  MILLRACE_TRY(chain_.settle(next));
+  if (chain_.name(next) == here_name) {
+    if (++next == chain_.size()) return false;
+    const auto here = chain_.link(next - 1);
+    if (!here) return fail(here.error());
+    if (!bound_.end && here->end) {
+      bound_ = {here->end, chain_.name(next).first_offset};
+      if (place_.at < *bound_.end) return true;  // there is more in this one
     }
-    here = static_cast<std::size_t>(after - chain_.begin()) - 1;  // wraps to "before the first"
-  } else if (here + 1 == chain_.size()) {
-    return false;
-  } else if (!bound_.end && chain_[here].end) {
-    bound_ = {chain_[here].end, chain_[here + 1].name.first_offset};
-    if (place_.at < *bound_.end) return true;  // there is more in this one
+  } else if (next == 0 && chain_.name(0).first_offset > place_.next_offset) {
+    // Deleted behind us. Or void: then the chain goes on at the first segment with a higher number.
+    return fail(ErrorCode::deleted, "the log was deleted up to offset " +
+                                        std::to_string(chain_.name(0).first_offset.value()) + "; begin there");
   }
-  const Link& next = chain_[here + 1];
-  if (next.name.first_offset < place_.next_offset && next.header_valid && next.run != run_ &&
-      next.name.first_offset < wanted_) {
-    const Offset common = next.name.first_offset;
-    MILLRACE_TRY(enter(here + 1, true));
+  const auto link = chain_.link(next);
+  if (!link) return fail(link.error());
+  if (link->name.first_offset < place_.next_offset && link->header_valid && link->run != run_ &&
+      link->name.first_offset < wanted_) {
+    const Offset common = link->name.first_offset;
+    MILLRACE_TRY(enter(next, true));
     return fail(ErrorCode::rolled_back, "offsets from " + std::to_string(common.value()) +
                                             " on were given out again after a crash; forget what came from them");
   }
-  const auto lost = lost_between(here_name, place_, next);
-  MILLRACE_TRY(enter(here + 1, false));
+  const auto lost = lost_between(here_name, place_, *link);
+  MILLRACE_TRY(enter(next, false));
   if (lost && lost->to > wanted_) return report(*lost);
   return true;
 }
@@ -165,8 +180,7 @@ Result<std::optional<BatchView>> Reader::next(std::optional<Offset> end) {
     if (!advanced) return fail(advanced.error());
     if (*advanced) continue;
     searched_ = true;
-    const std::uint64_t from = look_.to >= segment_->size() ? place_.at : std::max(look_.to, place_.at);
-    look_ = {from, from + look_step};
+    look_ = look_on(look_, place_, segment_->size());
     return std::nullopt;
   }
 }
@@ -200,36 +214,66 @@ Status Reader::jump(const Before& before) {
 }
 
 Status Reader::seek(Offset offset) {
-  MILLRACE_TRY(refresh());
-  if (offset < first_offset()) {
-    return fail(ErrorCode::deleted, "offset " + std::to_string(offset.value()) +
-                                        " was deleted; the first there is is " +
-                                        std::to_string(first_offset().value()));
-  }
-  // The last segment that begins before it, so that a gap recorded just before the event is seen too.
-  std::size_t link = 0;
-  while (link + 1 < chain_.size() && chain_[link + 1].name.first_offset < offset) ++link;
   searched_ = false;
-  MILLRACE_TRY(enter(link, true));
-  wanted_ = offset;
-  return jump([&](const IndexEntry& e) { return e.first_offset < offset.value(); });
+  return retried([&]() -> Status {
+    if (offset < first_offset()) {
+      return fail(ErrorCode::deleted, "offset " + std::to_string(offset.value()) +
+                                          " was deleted; the first there is is " +
+                                          std::to_string(first_offset().value()));
+    }
+    // The last segment that begins before it, so that a gap recorded just before the event is seen too.
+    const auto last = chain_.begins_before(offset);
+    if (!last) return fail(last.error());
+    MILLRACE_TRY(enter(*last, true));
+    wanted_ = offset;
+    return jump([&](const IndexEntry& e) { return e.first_offset < offset.value(); });
+  });
 }
 
 Status Reader::seek_time(WallTime time) {
-  MILLRACE_TRY(refresh());
-  std::size_t link = 0;
-  while (link + 1 < chain_.size() && chain_[link + 1].created < time.ns) ++link;
   searched_ = false;
-  MILLRACE_TRY(enter(link, true));
-  MILLRACE_TRY(jump([&](const IndexEntry& e) { return e.record_time < time.ns; }));
-  wanted_ = place_.next_offset;
-  return {};
+  const auto past = [&](const SegmentHeader& header) { return header.created >= time.ns; };
+  return retried([&]() -> Status {
+    const auto first = chain_.first(past);
+    if (!first) return fail(first.error());
+    auto last = chain_.before(*first);
+    // A header that is bad tells no time: what is looked for may stand before it.
+    for (; last && *last > 0; last = chain_.before(*last)) {
+      const auto header = chain_.header(*last);
+      if (!header) return fail(header.error());
+      if (*header) break;
+    }
+    if (!last) return fail(last.error());
+    for (std::size_t i = *last;; ++i) {
+      MILLRACE_TRY(enter(i, true));
+      MILLRACE_TRY(jump([&](const IndexEntry& e) { return e.record_time < time.ns; }));
+      wanted_ = place_.next_offset;
+      if (!bound_.end || place_.at < *bound_.end) return {};
+      const auto next = chain_.header(i + 1);
+      if (!next) return fail(next.error());
+      if (*next && past(**next)) return {};
+    }
+  });
 }
 
 Result<Offset> Reader::end_offset() {
-  const auto state = recover(*files_, folder_);
-  if (!state) return fail(state.error());
-  return state->end.next_offset;
+  MILLRACE_TRY(retried([&]() -> Status {
+    const std::size_t newest = chain_.size() - 1;
+    if (tail_ && tail_->segment.name() == chain_.name(newest)) return {};
+    auto segment = chain_.open(newest, mode_);
+    if (!segment) return fail(segment.error());
+    const Place begin = begin_of(*segment);
+    tail_ = Tail{std::move(*segment), begin, {}};
+    return {};
+  }));
+  Tail& tail = *tail_;
+  for (;;) {
+    const auto found = step(tail.segment, tail.place, {}, tail.look);
+    if (!found) return fail(found.error());
+    if (std::holds_alternative<NothingYet>(*found)) break;
+  }
+  tail.look = look_on(tail.look, tail.place, tail.segment.size());
+  return tail.place.next_offset;
 }
 
 Result<std::vector<PublisherEntry>> Reader::publishers() {

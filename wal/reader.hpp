@@ -70,19 +70,20 @@ class Reader {
                                            ReadMode mode = ReadMode::pread);
 
   [[nodiscard]] LogId log_id() const { return log_id_; }
-  [[nodiscard]] Offset first_offset() const { return chain_.front().name.first_offset; }
+  [[nodiscard]] Offset first_offset() const { return chain_.name(0).first_offset; }
   [[nodiscard]] Offset position() const { return wanted_; }  // the next event's offset
   // Where the next run begins, if there is one: offsets of `run` from there on were taken back. As of the last call
-  // that read the folder (open() does).
-  [[nodiscard]] std::optional<Offset> end_of_run(Run run) const;
-  // One past the last event there is now; reads what is new since it was last asked.
+  // that read the folder (open() does); reads about log2(segments) headers.
+  [[nodiscard]] Result<std::optional<Offset>> end_of_run(Run run);
+  // One past the last event there is now; reads what is new in the newest segment since it was last asked.
   [[nodiscard]] Result<Offset> end_offset();
   [[nodiscard]] Result<std::vector<PublisherEntry>> publishers();  // as of end_offset()
 
   // The next batch is the one that holds `offset` (it may begin before: EventCursor skips). Past the end is allowed:
-  // events before it are then skipped as they come. Errors: deleted (before first_offset).
+  // events before it are then skipped as they come. Errors: deleted (before first_offset). Reads the headers of the
+  // segment and of a few beside it, and one index.
   [[nodiscard]] Status seek(Offset offset);
-  // To the first batch that was recorded at `time` or later.
+  // To the first batch that was recorded at `time` or later. Reads about log2(segments) headers, and one index.
   [[nodiscard]] Status seek_time(WallTime time);
 
   // nullopt: no more yet; ask again. Errors: corrupt (corruption() says what is lost; the next call goes on behind
@@ -93,23 +94,33 @@ class Reader {
   [[nodiscard]] const std::optional<Corruption>& corruption() const { return corruption_; }
 
  private:
+  struct Tail {
+    SegmentReader segment;
+    Place place;
+    LookBehind look;
+  };
+
   Reader(FileSystem& files, std::string folder, ReadMode mode)
-      : files_(&files), folder_(std::move(folder)), mode_(mode) {}
+      : files_(&files), folder_(std::move(folder)), mode_(mode), chain_(files, folder_) {}
   [[nodiscard]] Status refresh();  // the chain
+  // What `go` answers on a fresh chain (on the one there is, if not `listed`); where a segment was deleted meanwhile,
+  // once more on a newer one.
+  template <class Go>
+  [[nodiscard]] auto retried(const Go& go, bool listed = true) -> decltype(go());
   [[nodiscard]] Status enter(std::size_t link, bool from_begin);
   // To the segment that continues this one, if there is one; `expected`: there should be.
   [[nodiscard]] Result<bool> advance(bool expected);
+  [[nodiscard]] Result<bool> go_on();
   // Moves to the last batch whose entry is `before`, by the index as far as there is one, then by headers.
   template <class Before>
   [[nodiscard]] Status jump(const Before& before);
   [[nodiscard]] tl::unexpected<Error> report(const Corruption& corruption);
-  [[nodiscard]] std::size_t link_now() const;
 
   FileSystem* files_;
   std::string folder_;
   ReadMode mode_;
   LogId log_id_;
-  std::vector<Link> chain_;
+  Chain chain_;
   std::optional<SegmentReader> segment_;
   Run run_;
   Place place_;
@@ -121,6 +132,7 @@ class Reader {
   LookBehind look_;
   std::uint64_t tail_polls_ = 0;
   std::optional<Corruption> corruption_;
+  std::optional<Tail> tail_;  // once end_offset() was asked
 };
 
 }  // namespace millrace::wal

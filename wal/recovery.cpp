@@ -99,22 +99,27 @@ Status apply(const Batch& batch, std::vector<PublisherEntry>& publishers) {
 }
 
 Result<LogState> recover(FileSystem& files, const std::string& folder, std::optional<KnownEnd> limit) {
-  LogState state;
-  const auto names = list_segment_files(files, folder);
-  if (!names) return fail(names.error());
-  if (!names->empty()) state.number_max = names->back().number;
-  auto chain = list_chain(files, folder);
-  if (!chain) return fail(chain.error());
-  while (limit && !chain->empty() && chain->back().name.number > limit->segment) chain->pop_back();
-  if (chain->empty()) return state;
-  state.chain = *chain;
+  LogState state(files, folder);
+  Chain& chain = state.chain;
+  MILLRACE_TRY(chain.list());
+  if (chain.empty()) return state;
+  state.number_max = chain.name(chain.size() - 1).number;
+  if (limit) chain.drop_behind(limit->segment);
+  if (chain.empty()) return state;
 
   // From the newest header that can be read: it has the table of publishers as it then was.
-  std::size_t from = chain->size() - 1;
-  while (from > 0 && !(*chain)[from].header_valid) --from;
-  for (std::size_t i = from; i < chain->size(); ++i) {
-    const Link& link = (*chain)[i];
-    const bool newest = i + 1 == chain->size();
+  std::size_t from = chain.size() - 1;
+  for (; from > 0; --from) {
+    const auto header = chain.header(from);
+    if (!header) return fail(header.error());
+    if (*header) break;
+    MILLRACE_TRY(chain.settle(from - 1));
+  }
+  for (std::size_t i = from; i < chain.size(); ++i) {
+    const auto counts = chain.link(i);
+    if (!counts) return fail(counts.error());
+    const Link& link = *counts;
+    const bool newest = i + 1 == chain.size();
     auto segment = SegmentReader::open(files, folder, link.name, ReadMode::pread);
     if (!segment) return fail(segment.error());
     if (segment->header_valid()) {
@@ -125,7 +130,7 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
     }
     Place place = begin_of(*segment);
     Bound bound;
-    if (!newest) bound = {link.end, (*chain)[i + 1].name.first_offset};
+    if (!newest) bound = {link.end, chain.name(i + 1).first_offset};
     if (limit && link.name.number == limit->segment) bound = {limit->byte, place.next_offset};
     const Place begin = place;
     state.synced_through = place.at;
@@ -147,7 +152,9 @@ Result<LogState> recover(FileSystem& files, const std::string& folder, std::opti
       MILLRACE_TRY(apply(*batch, state.publishers));
     }
     if (!newest) {
-      if (auto lost = lost_between(link.name, place, (*chain)[i + 1])) state.report.corruptions.push_back(*lost);
+      const auto next = chain.link(i + 1);
+      if (!next) return fail(next.error());
+      if (auto lost = lost_between(link.name, place, *next)) state.report.corruptions.push_back(*lost);
       continue;
     }
     state.last = link.name;

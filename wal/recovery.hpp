@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "wal/chain.hpp"
 #include "wal/segments.hpp"
 
 namespace millrace::wal {
@@ -47,8 +48,11 @@ struct RecoveryReport {
   std::vector<Corruption> corruptions;
 };
 
-// The state of a log at its end.
+// The state of a log at its end. Whatever its length, only the newest segment is read, and older ones where the headers
+// behind them are bad.
 struct LogState {
+  LogState(FileSystem& files, const std::string& folder) : chain(files, folder) {}
+
   LogId log_id;  // nil: there is no log yet
   Run run;
   SegmentName last;                  // the newest segment that counts
@@ -59,7 +63,7 @@ struct LogState {
   std::int64_t record_time = 0;
   std::vector<PublisherEntry> publishers;
   std::vector<IndexEntry> index;  // of `last`
-  std::vector<Link> chain;        // all that count, oldest first
+  Chain chain;                    // up to `last`
   RecoveryReport report;
 };
 

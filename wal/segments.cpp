@@ -243,46 +243,6 @@ Result<bool> SegmentReader::proves_synced(std::uint64_t byte, std::uint64_t from
   }
 }
 
-Result<std::vector<Link>> list_chain(FileSystem& files, const std::string& folder) {
-  auto names = list_segment_files(files, folder);
-  if (!names) return fail(names.error());
-  std::vector<Link> chain;
-  bool named = false;  // false behind a header that is bad: then the next older one continues
-  SegmentHeader successor{};
-  for (auto name = names->rbegin(); name != names->rend(); ++name) {
-    const std::uint64_t number = name->number.value();
-    if (named &&
-        (number > successor.previous_segment ||
-         (number == successor.previous_segment && name->first_offset.value() != successor.previous_first_offset))) {
-      continue;  // void
-    }
-    auto segment = SegmentReader::open(files, folder, *name, ReadMode::pread);
-    if (!segment) {
-      if (segment.error().code == ErrorCode::deleted && !chain.empty()) break;  // so are all before it
-      return fail(segment.error());
-    }
-    const SegmentHeader& header = segment->header();
-    Link link{*name, segment->header_valid(), {}, {}, 0, 0, Run(0), {}};
-    if (named && name->number.value() == successor.previous_segment) {
-      link.end = successor.previous_end;
-    } else if (named) {
-      chain.back().missing = {Offset(successor.previous_first_offset), SegmentNumber(successor.previous_segment)};
-      chain.back().missing_end = successor.previous_end;
-    }
-    named = link.header_valid;
-    if (link.header_valid) {
-      link.created = header.created;
-      link.run = Run(header.run);
-      link.log_id = LogId{header.log_id};
-      successor = header;
-    }
-    chain.push_back(link);
-    if (named && successor.previous_segment == 0) break;
-  }
-  std::reverse(chain.begin(), chain.end());
-  return chain;
-}
-
 std::string Corruption::message() const {
   return "segment " + to_file_name(segment) +
          (missing ? " is missing"

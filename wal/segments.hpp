@@ -1,4 +1,4 @@
-// The segments of a log: their names, their headers, the chain they form, and the batches in one of them.
+// The segments of a log: their names, their headers, and the batches in one of them.
 #pragma once
 
 #include <memory>
@@ -102,22 +102,6 @@ class SegmentReader {
   SegmentHeader header_{};
   std::vector<PublisherEntry> publishers_;
 };
-
-// The segments that count, oldest first. The newest names the one it continues, and so on: files that no header
-// names are void (a failed writer's, one that recorded nothing) and are never read.
-struct Link {
-  SegmentName name;
-  bool header_valid = true;
-  std::optional<std::uint64_t> end;  // byte at which the segment ends, as its successor says; none for the newest
-  // The segment that this one continues, if it is not there although older ones are: segments are deleted oldest first,
-  // so it was lost. And the byte at which it ended.
-  std::optional<SegmentName> missing;
-  std::uint64_t missing_end = 0;
-  std::int64_t created = 0;
-  Run run;
-  LogId log_id;
-};
-[[nodiscard]] Result<std::vector<Link>> list_chain(FileSystem& files, const std::string& folder);
 
 // Bytes that prove to have been synced and are bad or gone. Events `from`..`to` (excluded) are lost; equal if there
 // were none.

@@ -35,7 +35,7 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
   if (!state) return fail(state.error());
   if (state->log_id.is_nil() && !state->chain.empty()) {
     return fail(ErrorCode::corrupt, "no header and no batch can be read in the log " + folder + ", from " +
-                                        to_file_name(state->chain.front().name) +
+                                        to_file_name(state->chain.name(0)) +
                                         " on; restore it from a copy, or move it away to begin a new one");
   }
   if (state->log_id.is_nil()) state->log_id = options.log_id.value_or(LogId{random_uuid_bytes()});
@@ -43,15 +43,18 @@ Result<Writer> Writer::open(FileSystem& files, const std::string& folder, const 
   return writer;
 }
 
-Status Writer::start(const LogState& state, Run run, WallTime now) {
+Status Writer::start(LogState& state, Run run, WallTime now) {
   log_id_ = state.log_id;
   if (run != run_) run_begin_ = state.end.next_offset;
   run_ = run;
   publishers_ = state.publishers;
   recovered_ = state.report;
   sealed_.clear();
+  // Every header: whatever none of them names is cleared away below, and must be void for certain.
+  const auto links = state.chain.links();
+  if (!links) return fail(links.error());
   std::int64_t newest = state.record_time;
-  for (auto link = state.chain.rbegin(); link != state.chain.rend(); ++link) {
+  for (auto link = links->rbegin(); link != links->rend(); ++link) {
     sealed_.push_back({link->name, WallTime{newest}, link->end});
     if (link->header_valid) newest = link->created;
   }
@@ -85,11 +88,11 @@ Status Writer::start(const LogState& state, Run run, WallTime now) {
   adopt(roll);
   synced_end_ = next_offset_;
 
-  if (!state.empty && !state.chain.empty()) {
+  if (!state.empty && !links->empty()) {
     auto last = files_->open(path(to_file_name(state.last)), OpenMode::read_write);
     if (last) (void)(*last)->discard(state.end.at);
   }
-  rebuild_indexes(state.chain);
+  rebuild_indexes(*links);
   return clear_void_files();
 }
 
@@ -359,7 +362,7 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   deleting_.reset();
   care_.reset();
   housekeeping_ = Housekeeping::here;
-  const auto state = recover(*files_, folder_, synced_);
+  auto state = recover(*files_, folder_, synced_);
   if (!state) return poison(state.error());
   if (state->end.next_offset != synced_end_) {
     return poison({ErrorCode::corrupt, "the log " + folder_ + " lost synced events: it ends at offset " +

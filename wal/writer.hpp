@@ -152,13 +152,13 @@ class Writer {
   Writer(FileSystem& files, std::string folder, const WriterOptions& options)
       : files_(&files), folder_(std::move(folder)), options_(options) {}
 
-  [[nodiscard]] Status start(const LogState& state, Run run, WallTime now);
+  [[nodiscard]] Status start(LogState& state, Run run, WallTime now);
   [[nodiscard]] Status make_prepared();
   [[nodiscard]] Status write_again(const LogState& state);
   [[nodiscard]] Roll begin_roll(WallTime now, const SegmentHeader& previous);
   void adopt(const Roll& roll);
   [[nodiscard]] Status clear_void_files();
-  void rebuild_indexes(const std::vector<Link>& chain);
+  void rebuild_indexes(const std::vector<Link>& links);
   void look_at_sealed(const std::vector<std::string>& names);
   void count_sealed();
   [[nodiscard]] CareOf care_of(const Sealed& sealed) const;

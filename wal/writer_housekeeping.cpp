@@ -11,6 +11,7 @@ namespace millrace::wal {
 namespace {
 
 constexpr std::string_view prepared_prefix = "prepared";
+constexpr int rebuilt_max = 8;       // indexes at one start
 constexpr int preparations_max = 3;  // that fail in a row while a roll waits
 constexpr WallTime long_ago{std::numeric_limits<std::int64_t>::min()};
 
@@ -72,15 +73,18 @@ void Writer::count_sealed() {
   for (const Sealed& sealed : sealed_) sealed_bytes_ += sealed.bytes;
 }
 
-void Writer::rebuild_indexes(const std::vector<Link>& chain) {
-  for (std::size_t i = 0; i + 1 < chain.size(); ++i) {
-    const Link& link = chain[i];
+// Each takes a walk through its segment: a start does a few, those that a crash most likely took first.
+void Writer::rebuild_indexes(const std::vector<Link>& links) {
+  int left = rebuilt_max;
+  for (std::size_t i = links.size(); i-- > 1 && left > 0;) {
+    const Link& link = links[i - 1];
     if (!link.end || !link.header_valid || !read_index(*files_, folder_, link.name, log_id_, *link.end).empty()) {
       continue;
     }
+    --left;
     auto segment = SegmentReader::open(*files_, folder_, link.name, ReadMode::pread);
     if (!segment) continue;
-    const auto entries = build_index(*segment, {link.end, chain[i + 1].name.first_offset});
+    const auto entries = build_index(*segment, {link.end, links[i].name.first_offset});
     if (entries) (void)write_index(*files_, folder_, link.name, log_id_, *link.end, *entries);
   }
 }

@@ -217,14 +217,15 @@ Result<std::uint64_t> MemoryBus::hold(SubscriberAttachment& attachment, const st
   return core_->consumers->changes();
 }
 
-Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap) {
+Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap,
+                                                         std::optional<Follower::Snapshot> snapshot) {
   auto link = std::make_shared<SubscriberLink>();
   subscribers_.push_back(link);
   Attached<SubscriberAttachment> attached{std::move(link), attach_subscriber()};
   if (level == Level::live) {
     return std::make_unique<Subscriber>(LiveReader(std::move(attached), std::move(on_gap)), *type_);
   }
-  auto follower = Follower::open(std::move(attached), level, start, std::move(on_gap));
+  auto follower = Follower::open(std::move(attached), level, start, std::move(on_gap), std::move(snapshot));
   if (!follower) return fail(follower.error());
   return std::make_unique<Subscriber>(std::move(*follower), *type_);
 }
