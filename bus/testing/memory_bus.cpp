@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bus/base/assert.hpp"
+#include "bus/snapshot_keys.hpp"
 
 namespace millrace::testing {
 namespace {
@@ -25,6 +26,7 @@ MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock, WithoutCore)
       owners_(options_.streams),
       last_names_(options_.streams) {
   MILLRACE_ASSERT(type_ != nullptr, "the type is registered");
+  options_.log.keys = std::make_shared<const wal::KeyDefinition>(snapshot_keys(*type_));
 }
 
 MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock)
