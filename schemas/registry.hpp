@@ -34,6 +34,7 @@ class EventType {
   // Bytes of payload: of a fixed shape exactly what its template takes, else the limit of a page.
   [[nodiscard]] std::size_t largest_size() const { return largest_size_; }
   [[nodiscard]] std::span<const std::byte> bfbs() const;
+  [[nodiscard]] const Shape& shape() const { return *shape_; }
 
   // Whether every reader of this type may follow it: all offsets and lengths inside, aligned, strings terminated,
   // and the file identifier the schema's.

@@ -128,6 +128,7 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
   subscription.last_sent = hub_.clock.monotonic();
 
   subscription.view.level = request.level;
+  if (request.batch) subscription.batch.emplace().bounds = *request.batch;
   subscription.consumer = request.consumer;
 
   const Offset next = topic->cache.next();
@@ -173,7 +174,8 @@ void Session::confirm(Subscription& subscription) {
   answer(protocol::subscribed(
       subscription.request_id, hub_.topics[subscription.topic].info,
       {subscription.id, subscription.first, subscription.view.encoding, subscription.slow, subscription.skip_deleted,
-       hub_.options.heartbeat, hub_.options.client_timeout_told(), subscription.view.level, subscription.consumer}));
+       hub_.options.heartbeat, hub_.options.client_timeout_told(), subscription.view.level, subscription.consumer,
+       subscription.batch ? std::optional(subscription.batch->bounds) : std::nullopt}));
   subscription.request_id.clear();
 }
 
