@@ -47,6 +47,8 @@ class Follower {
 
   // Where it stands: the next event wanted. A token to resume from, if the level is synced or once it is synced.
   [[nodiscard]] Position position() const { return {attachment_->log_id, run_, next_}; }
+  // Something of a snapshot is still to be given.
+  [[nodiscard]] bool giving_snapshot() const { return giving_.has_value(); }
   // Why it stands still, if it does.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wal/cold.hpp"
+#include "wal/seals.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -42,12 +43,16 @@ class KeysWork final : public CareWork {
 CareSet care_done(const CareOf& of, const std::vector<std::string>& names) {
   const auto there = [&](const std::string& name) { return std::binary_search(names.begin(), names.end(), name); };
   CareSet done;  // of keys never: the first step looks whether there is a good file
+  const auto seal = there(to_seal_name(of.name)) ? read_seal(*of.files, of.folder, of.name) : std::nullopt;
+  done[index_of(Care::seal)] = seal && seal->end == of.end && seal->log_id == of.log_id.bytes;
   done[index_of(Care::compress)] = there(to_cold_name(of.name)) && !there(to_file_name(of.name));
   return done;
 }
 
 std::unique_ptr<CareWork> begin_care(Care care, const CareOf& of) {
   switch (care) {
+    case Care::seal:
+      return begin_seal(of);
     case Care::keys:
       return std::make_unique<KeysWork>(of);
     case Care::compress:

@@ -1,7 +1,8 @@
 // What is done to a sealed segment, once nobody writes to it any more: in the order of `Care`, each in steps of a few
 // MiB, so that the thread that does it is soon free for what publishers wait for.
 //
-// A further kind of care is an entry of the enum, and a line each in care_done() and begin_care().
+// A further kind of care is an entry of the enum, and a line each in care_done(), begin_care() and
+// Writer::next_care(), which says when.
 #pragma once
 
 #include <bitset>
@@ -18,10 +19,11 @@
 namespace millrace::wal {
 
 enum class Care : std::uint8_t {
+  seal,      // `.seal`, which chains the segment to those before: see seals.hpp. Only once they are sealed
   keys,      // the last event of each key is noted beside it: see key_index.hpp
   compress,  // `.wal` becomes `.wal.zst`, once it is old enough: see cold.hpp
 };
-inline constexpr std::size_t care_kinds = 2;
+inline constexpr std::size_t care_kinds = 3;
 using CareSet = std::bitset<care_kinds>;
 [[nodiscard]] constexpr std::size_t index_of(Care care) {
   return static_cast<std::size_t>(care);

@@ -9,6 +9,7 @@
 
 #include "wal/fault_file_system.hpp"
 #include "wal/locate.hpp"
+#include "wal/seals.hpp"
 #include "wal/testing/events.hpp"
 
 namespace millrace::wal {
@@ -236,6 +237,10 @@ TEST(Cold, CompressingLosesNothingWhereverItFailsOrTheMachineDies) {
     ASSERT_TRUE(seen.is(0, end)) << n << " " << seen.problem;
     EXPECT_EQ(cold_paths(files).size(), 3u) << n;
     EXPECT_EQ(segment_paths(files).size(), 4u) << n;
+    const auto seals = verify_seals(files, "t");
+    ASSERT_TRUE(seals) << n;
+    EXPECT_TRUE(seals->wrong.empty()) << n << seals->wrong.front();
+    EXPECT_EQ(seals->sealed, 3u) << n;
     if (!failed) break;
   }
 }
@@ -288,7 +293,7 @@ TEST(Cold, IsMadeInStepsAndDroppedWithItsSegment) {
     EXPECT_LE(files.bytes_read() - read, 2 * care_step_bytes + (1 << 20));
     ASSERT_TRUE(writer->complete_care(*ticket, {}));
   }
-  EXPECT_EQ(steps, 9) << "4 MiB each, written and then compared; then the first file is deleted";
+  EXPECT_EQ(steps, 13) << "4 MiB each: sealed, written, compared; then the first file is deleted";
   auto reader = Reader::open(files, "t");
   ASSERT_TRUE(reader);
   auto begun = reader->next();

@@ -55,6 +55,11 @@ static_assert(offsetof(ColdHeader, magic) == 0 && offsetof(ColdHeader, version) 
               offsetof(ColdHeader, block_bytes) == 52);
 static_assert(sizeof(ColdTrailer) == 64 && alignof(ColdTrailer) == 8 && std::is_trivially_copyable_v<ColdTrailer>);
 static_assert(offsetof(ColdTrailer, table_checksum) == 0 && offsetof(ColdTrailer, header) == 8);
+static_assert(sizeof(Seal) == 160 && alignof(Seal) == 8 && std::is_trivially_copyable_v<Seal>);
+static_assert(offsetof(Seal, magic) == 0 && offsetof(Seal, version) == 4 && offsetof(Seal, reserved) == 6 &&
+              offsetof(Seal, checksum) == 8 && offsetof(Seal, previous_chain) == 16 && offsetof(Seal, log_id) == 48 &&
+              offsetof(Seal, segment) == 64 && offsetof(Seal, first_offset) == 72 && offsetof(Seal, end) == 80 &&
+              offsetof(Seal, previous_segment) == 88 && offsetof(Seal, content) == 96 && offsetof(Seal, chain) == 128);
 static_assert(sizeof(ConsumersHeader) == 48 && alignof(ConsumersHeader) == 8 &&
               std::is_trivially_copyable_v<ConsumersHeader>);
 static_assert(offsetof(ConsumersHeader, magic) == 0 && offsetof(ConsumersHeader, version) == 4 &&

@@ -23,6 +23,7 @@ inline constexpr std::uint32_t index_magic = 0x49574c4d;      // "MLWI"
 inline constexpr std::uint32_t keys_magic = 0x4b574c4d;       // "MLWK"
 inline constexpr std::uint32_t consumers_magic = 0x43574c4d;  // "MLWC"
 inline constexpr std::uint32_t cold_magic = 0x5a574c4d;       // "MLWZ"
+inline constexpr std::uint32_t seal_magic = 0x45574c4d;       // "MLWE"
 inline constexpr std::uint16_t format_version = 1;
 
 // Batches begin at a multiple of this in the file, so that no later write touches the header's block.
@@ -148,6 +149,24 @@ struct ColdHeader {
 struct ColdTrailer {
   std::uint64_t table_checksum;  // of the table of blocks
   ColdHeader header;             // the file's header once more
+};
+
+using Digest = std::array<std::uint8_t, 32>;  // SHA-256
+
+// `<segment>.seal`, of a sealed segment. The chain value is the SHA-256 of all that stands between the checksum and it.
+struct Seal {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest
+  Digest previous_chain;   // chain value of the seal before; zeros: there is none
+  std::array<std::uint8_t, 16> log_id;
+  std::uint64_t segment;  // number
+  std::uint64_t first_offset;
+  std::uint64_t end;               // byte at which the segment ends
+  std::uint64_t previous_segment;  // number of the seal before; 0: there is none
+  Digest content;                  // of the segment's bytes [0, end), as they are when not compressed
+  Digest chain;
 };
 
 // `consumers`: two copies of the table of durable consumers, `consumers_copy_bytes` each, zeros behind the entries.

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "wal/fault_file_system.hpp"
+#include "wal/seals.hpp"
 #include "wal/testing/events.hpp"
 
 namespace millrace::wal {
@@ -354,7 +355,7 @@ class Life {
 };
 
 TEST(Housekeeping, ACrashOrAFailureAtAnyMomentLosesNothingSynced) {
-  std::uint64_t rolled = 0, deleted = 0, reopened = 0, compressed = 0;
+  std::uint64_t rolled = 0, deleted = 0, reopened = 0, compressed = 0, sealed = 0;
   for (std::uint64_t seed = 0; seed < 600; ++seed) {
     FaultFileSystem files;
     files.make_writes_short(seed % 5 == 0);
@@ -374,6 +375,10 @@ TEST(Housekeeping, ACrashOrAFailureAtAnyMomentLosesNothingSynced) {
       const Seen seen = read_all(*reader, Offset(first));
       ASSERT_TRUE(seen.is(first, end)) << seed << " " << seen.problem << " " << seen.offsets.size();
       deleted += first > 0;
+      const auto seals = verify_seals(files, "t");
+      ASSERT_TRUE(seals) << seed << seals.error().message;
+      ASSERT_TRUE(seals->wrong.empty()) << seed << " " << seals->wrong.front();
+      sealed += seals->sealed > 1;
       ASSERT_TRUE(writer->sync());  // the grant, without which nothing can be appended
       Life tickets(*writer, seed * 3 + life);
       std::mt19937_64 random(seed * 7 + life);
@@ -403,6 +408,7 @@ TEST(Housekeeping, ACrashOrAFailureAtAnyMomentLosesNothingSynced) {
   EXPECT_GT(deleted, 300u);
   EXPECT_GT(reopened, 100u);
   EXPECT_GT(compressed, 100u);
+  EXPECT_GT(sealed, 100u);
 }
 
 }  // namespace

@@ -30,6 +30,20 @@ std::string stem(SegmentName name) {
   return padded(name.first_offset.value(), 20) + "-" + padded(name.number.value(), 10);
 }
 
+std::optional<SegmentName> parse_name(std::string_view text, std::string_view ending) {
+  if (text.size() < 31 || text[20] != '-' || text.substr(31) != ending) return std::nullopt;
+  const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    return value;
+  };
+  const auto first = number(text.substr(0, 20));
+  const auto count = number(text.substr(21, 10));
+  if (!first || !count) return std::nullopt;
+  return SegmentName{Offset(*first), SegmentNumber(*count)};
+}
+
 }  // namespace
 
 PublisherRecord to_record(const PublisherEntry& entry) {
@@ -68,20 +82,17 @@ std::string to_keys_name(SegmentName name) {
   return stem(name) + ".keys";
 }
 
+std::string to_seal_name(SegmentName name) {
+  return stem(name) + ".seal";
+}
+
 std::optional<SegmentName> parse_segment_name(std::string_view text) {
-  if (text.size() < 35 || text[20] != '-' || (text.substr(31) != ".wal" && text.substr(31) != ".wal.zst")) {
-    return std::nullopt;
-  }
-  const auto number = [](std::string_view digits) -> std::optional<std::uint64_t> {
-    std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (error != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-    return value;
-  };
-  const auto first = number(text.substr(0, 20));
-  const auto count = number(text.substr(21, 10));
-  if (!first || !count) return std::nullopt;
-  return SegmentName{Offset(*first), SegmentNumber(*count)};
+  auto name = parse_name(text, ".wal");
+  return name ? name : parse_name(text, ".wal.zst");
+}
+
+std::optional<SegmentName> parse_seal_name(std::string_view text) {
+  return parse_name(text, ".seal");
 }
 
 Result<std::vector<SegmentName>> list_segment_files(FileSystem& files, const std::string& folder) {

@@ -34,8 +34,10 @@ struct SegmentName {
 [[nodiscard]] std::string to_cold_name(SegmentName name);  // of the compressed file
 [[nodiscard]] std::string to_index_name(SegmentName name);
 [[nodiscard]] std::string to_keys_name(SegmentName name);
+[[nodiscard]] std::string to_seal_name(SegmentName name);
 // Of a segment's file, compressed or not.
 [[nodiscard]] std::optional<SegmentName> parse_segment_name(std::string_view file_name);
+[[nodiscard]] std::optional<SegmentName> parse_seal_name(std::string_view file_name);
 // The segments whose file is in a folder, by number; void and half-made ones too.
 [[nodiscard]] Result<std::vector<SegmentName>> list_segment_files(FileSystem& files, const std::string& folder);
 

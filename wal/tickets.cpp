@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "wal/index.hpp"
+#include "wal/seals.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -93,10 +94,22 @@ Status DeleteTicket::run() {
   };
   MILLRACE_TRY(remove(to_cold_name(name_)));
   if (!recycle()) MILLRACE_TRY(remove(to_file_name(name_)));
+  delete_older_seals();
   // One after the other also after a crash: a hole in the chain means that a segment was lost.
   Status synced = files_->sync_folder(folder_);
   if (!synced) recycled_.reset();  // it may come back under its old name: nothing else is to be written to it
   return synced;
+}
+
+// The seal of the segment that was deleted last stays, so that the next one made has what it is chained to.
+void DeleteTicket::delete_older_seals() const {
+  const auto names = files_->list(folder_);
+  if (!names) return;
+  const auto seals = sealed_segments(*names);
+  if (std::find(seals.begin(), seals.end(), name_) == seals.end()) return;
+  for (const SegmentName seal : seals) {
+    if (seal.number < name_.number) (void)files_->unlink(join(folder_, to_seal_name(seal)));
+  }
 }
 
 bool DeleteTicket::recycle() {

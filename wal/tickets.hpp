@@ -99,6 +99,7 @@ class DeleteTicket {
  private:
   friend class Writer;
   [[nodiscard]] bool recycle();
+  void delete_older_seals() const;
 
   FileSystem* files_ = nullptr;
   std::string folder_;

@@ -119,9 +119,9 @@ class Writer {
   [[nodiscard]] Status complete_deletion(const DeleteTicket& ticket, const Status& result);
 
   // The next step of care for a sealed segment, the oldest first: see care.hpp. Segments all of whose events were
-  // recorded before `cold` are compressed. nullopt: there is none to do, or one is out, or a roll is under way. One
-  // that failed comes again, after the others had their turn.
-  [[nodiscard]] std::optional<CareTicket> take_care(WallTime cold);
+  // recorded before `cold` are compressed. Not `idle`: only where many segments wait to be sealed. nullopt: there is
+  // none to do, or one is out, or a roll is under way. One that failed comes again, after the others had their turn.
+  [[nodiscard]] std::optional<CareTicket> take_care(WallTime cold, bool idle = true);
   [[nodiscard]] Status complete_care(const CareTicket& ticket, const Status& result);
 
   // The same in one call each, here. Call when idle: writes a little of the next segment. True: there is more to do.
@@ -162,6 +162,7 @@ class Writer {
   void look_at_sealed(const std::vector<std::string>& names);
   void count_sealed();
   [[nodiscard]] CareOf care_of(const Sealed& sealed) const;
+  [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold);
   [[nodiscard]] PrepareTicket preparation() const;
   [[nodiscard]] Result<std::size_t> delete_all(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status roll(WallTime now);

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::string_view prepared_prefix = "prepared";
 constexpr int rebuilt_max = 8;       // indexes at one start
+constexpr int unsealed_max = 8;      // segments that wait for their seal until there is time
 constexpr int preparations_max = 3;  // that fail in a row while a roll waits
 constexpr WallTime long_ago{std::numeric_limits<std::int64_t>::min()};
 
@@ -25,7 +26,9 @@ Status Writer::clear_void_files() {
   look_at_sealed(*names);
   for (const std::string& text : *names) {
     // Of an earlier life.
-    if (text.starts_with(prepared_prefix) || text.ends_with(".wal.zst.new")) (void)files_->unlink(path(text));
+    if (text.starts_with(prepared_prefix) || text.ends_with(".wal.zst.new") || text.ends_with(".seal.new")) {
+      (void)files_->unlink(path(text));
+    }
     const auto parsed = parse_segment_name(text);
     if (!parsed) continue;
     const SegmentName name = *parsed;
@@ -188,30 +191,47 @@ Status Writer::complete_deletion(const DeleteTicket& ticket, const Status& resul
   return result;
 }
 
-std::optional<CareTicket> Writer::take_care(WallTime cold) {
+std::optional<CareTicket> Writer::take_care(WallTime cold, bool idle) {
   if (failure_ || care_out_ || rolling_) return std::nullopt;
-  const auto take = [this](CareTicket ticket) {
-    care_out_ = ticket.name_;
-    return ticket;
-  };
-  if (care_) return take(*std::exchange(care_, std::nullopt));
+  if (!idle && std::count_if(sealed_.begin(), sealed_.end(),
+                             [](const Sealed& sealed) { return !sealed.cared[index_of(Care::seal)]; }) < unsealed_max) {
+    return std::nullopt;
+  }
+  auto ticket = care_ ? std::exchange(care_, std::nullopt) : next_care(cold);
+  if (ticket) care_out_ = ticket->name_;
+  return ticket;
+}
+
+std::optional<CareTicket> Writer::next_care(WallTime cold) {
   // Those that failed come again once nothing else is left to do.
   for (const bool failed : {false, true}) {
+    bool sealed_before = true;
     for (Sealed& sealed : sealed_) {
-      if (!sealed.end || sealed.care_failed != failed) continue;
-      sealed.care_failed = false;
-      for (std::size_t kind = 0; kind < care_kinds; ++kind) {
-        if (sealed.cared[kind] || (Care(kind) == Care::compress && sealed.newest >= cold) ||
-            (Care(kind) == Care::keys && !options_.keys)) {
-          continue;
+      if (!sealed.end) continue;
+      const bool had_its_turn = sealed.care_failed != failed;
+      const auto wanted = [&](Care care) {
+        if (sealed.cared[index_of(care)]) return false;
+        switch (care) {
+          case Care::seal:
+            return sealed_before;
+          case Care::keys:
+            return options_.keys != nullptr;
+          case Care::compress:
+            return sealed.cared[index_of(Care::seal)] && sealed.newest < cold;
         }
+        return false;
+      };
+      for (std::size_t kind = 0; kind < care_kinds && !had_its_turn; ++kind) {
+        if (!wanted(Care(kind))) continue;
+        sealed.care_failed = false;
         CareTicket ticket;
         ticket.care_ = Care(kind);
         ticket.name_ = sealed.name;
         ticket.life_ = life_;
         ticket.work_ = begin_care(ticket.care_, care_of(sealed));
-        return take(std::move(ticket));
+        return ticket;
       }
+      sealed_before = sealed.cared[index_of(Care::seal)];
     }
   }
   return std::nullopt;

@@ -276,6 +276,7 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
        {"segment_bytes", size(topic.log.segment_size)},
        {"retention_bytes", size(topic.retention_bytes)},
        {"retention_age", duration(topic.retention_age, 1s)},
+       {"compress_after", duration(topic.compress_after, 1s)},
        {"writers",
         [&topic](const toml::node& node) -> std::string {
           const toml::array* names = node.as_array();

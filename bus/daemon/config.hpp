@@ -29,6 +29,7 @@ struct TopicConfig {
   wal::WriterOptions log;
   std::uint64_t retention_bytes = 1ull << 30;  // 0: no limit
   std::chrono::nanoseconds retention_age{0};   // 0: no limit
+  std::chrono::nanoseconds compress_after{0};  // 0: never
   Writers writers;
   std::string type;    // an event family, or the name of a user's own
   std::string schema;  // path of a user's .fbs or .bfbs; empty: a built-in family

@@ -56,6 +56,7 @@ sync_interval = "5ms"
 stall_policy = "refuse"
 writers = ["root"]
 retention_age = "7d"
+compress_after = "1h"
 )",
                                    "m.toml");
   ASSERT_TRUE(config) << config.error().message;
@@ -71,6 +72,8 @@ retention_age = "7d"
   EXPECT_EQ(trades.stall_policy, ring::StallPolicy::refuse);
   EXPECT_EQ(trades.retention_age, std::chrono::days(7));
   EXPECT_EQ(topic_of(*config, "orders").retention_age.count(), 0) << "none by default";
+  EXPECT_EQ(trades.compress_after, std::chrono::hours(1));
+  EXPECT_EQ(topic_of(*config, "orders").compress_after.count(), 0) << "never by default";
   EXPECT_EQ(config->topics.size(), 6u) << "the other defaults stand";
 }
 

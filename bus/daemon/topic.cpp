@@ -27,7 +27,8 @@ Result<std::unique_ptr<Topic>> Topic::create(const TopicConfig& config, const sc
       config.name, std::move(log),
       TopicRecorder::Memory{std::move(pages), topic->order_.mapping.bytes(), limits::order_entries,
                             reinterpret_cast<ring::Watermarks*>(topic->marks_.mapping.data())},
-      TopicRecorder::Policies{config.stall_policy, config.log.policy, config.retention_bytes, config.retention_age});
+      TopicRecorder::Policies{config.stall_policy, config.log.policy, config.retention_bytes, config.retention_age,
+                              config.compress_after});
   topic->consumers_ = std::make_unique<Consumers>(std::move(consumers),
                                                   *reinterpret_cast<ring::Watermarks*>(topic->marks_.mapping.data()));
   topic->set_leases();

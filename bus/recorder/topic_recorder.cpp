@@ -335,9 +335,9 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
     if (may_prepare) {
       if (auto preparation = writer_.take_preparation(idle)) return preparation;
     }
-    // Reads and packs a lot: on few cores it would be at the expense of those who record and publish.
-    if (may_care && idle) {
-      if (auto care = writer_.take_care(WallTime{cold ? wall.ns - policies_.compress_after.count() : INT64_MIN})) {
+    if (may_care) {
+      if (auto care =
+              writer_.take_care(WallTime{cold ? wall.ns - policies_.compress_after.count() : INT64_MIN}, idle)) {
         return care;
       }
       care_looked_for_ = now;
