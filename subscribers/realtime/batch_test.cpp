@@ -196,7 +196,7 @@ TEST_F(BatchTest, ABinaryOneNamesItsRangeAndWhatClosedIt) {
   EXPECT_EQ(header.common.next_offset, 4u);
   EXPECT_EQ(header.common.count, 4u);
   EXPECT_EQ(header.kind, protocol::binary_batch);
-  EXPECT_EQ(header.closed_by, static_cast<std::uint32_t>(protocol::ClosedBy::count));
+  EXPECT_EQ(header.detail, static_cast<std::uint32_t>(protocol::ClosedBy::count));
   std::size_t at = header.common.header_size;
   for (std::uint64_t offset = 0; offset < 4; ++offset) {
     protocol::BinaryEntry entry{};

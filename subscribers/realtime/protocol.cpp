@@ -89,6 +89,8 @@ std::string_view to_string(ErrorName name) {
       return "bad_slow";
     case ErrorName::bad_mode:
       return "bad_mode";
+    case ErrorName::bad_snapshot:
+      return "bad_snapshot";
     case ErrorName::bad_on_deleted:
       return "bad_on_deleted";
     case ErrorName::too_slow:
@@ -200,6 +202,7 @@ std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscr
   out += slow_names[static_cast<std::size_t>(subscribed.slow.kind)];
   out += '"';
   if (subscribed.slow.kind != SlowPolicy::Kind::heal) put_field(out, "queue", subscribed.slow.queue);
+  if (subscribed.snapshot) out += R"(,"snapshot":true)";
   if (subscribed.batch) {
     out += R"(,"mode":"batched","batch":{"age_ms":)";
     put(out, static_cast<std::uint64_t>(subscribed.batch->age / 1ms));
@@ -403,6 +406,17 @@ std::string batch_prefix(std::uint32_t subscription, std::string_view topic, Off
   return out;
 }
 
+std::string snapshot_prefix(std::uint32_t subscription, std::string_view topic, Offset as_of, std::uint32_t count,
+                            bool last) {
+  std::string out = R"({"type":"snapshot")";
+  put_field(out, "subscription", subscription);
+  put_topic(out, topic);
+  put_field(out, "as_of", as_of.value());
+  put_field(out, "count", count);
+  out += last ? R"(,"last":true,"events":[)" : R"(,"last":false,"events":[)";
+  return out;
+}
+
 std::array<char, sizeof(BinaryHeader)> binary_header(std::uint32_t subscription, Offset first, Offset next,
                                                      std::uint32_t count, WallTime now) {
   const BinaryHeader header{binary_magic, sizeof(BinaryHeader), sizeof(BinaryEntry), subscription,
@@ -417,6 +431,15 @@ std::array<char, sizeof(BinaryBatchHeader)> binary_batch_header(std::uint32_t su
       now.ns};
   return std::bit_cast<std::array<char, sizeof(BinaryBatchHeader)>>(
       BinaryBatchHeader{common, binary_batch, static_cast<std::uint32_t>(closed_by)});
+}
+
+std::array<char, sizeof(BinaryBatchHeader)> binary_snapshot_header(std::uint32_t subscription, Offset as_of,
+                                                                   std::uint32_t count, WallTime now, bool last) {
+  const BinaryHeader common{
+      binary_magic, sizeof(BinaryBatchHeader), sizeof(BinaryEntry), subscription, count, as_of.value(), as_of.value(),
+      now.ns};
+  return std::bit_cast<std::array<char, sizeof(BinaryBatchHeader)>>(
+      BinaryBatchHeader{common, binary_snapshot, last ? 1u : 0u});
 }
 
 void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out) {

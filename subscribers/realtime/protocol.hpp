@@ -35,6 +35,7 @@ enum class ErrorName {
   bad_consumer,            // `consumer` or `take_over` is none of its forms
   bad_slow,                // `slow` or `queue` is none of its forms, or not for this topic
   bad_mode,                // `mode` or `batch` is none of its forms, or a bound is out of its limits
+  bad_snapshot,            // `snapshot` is no boolean, or the topic's events have no key
   bad_on_deleted,          // `on_deleted` is neither error nor skip
   too_slow,                // behind its bound, under `disconnect`
   too_many_subscriptions,  // of this session
@@ -116,6 +117,7 @@ struct Subscribe {
   std::optional<std::uint64_t> queue;
   bool skip_deleted = false;
   Level level = Level::recorded;
+  bool snapshot = false;             // begin with the latest event of each key
   std::optional<BatchBounds> batch;  // none: events come as soon as they can
   std::string consumer;              // a durable one's name; at level synced, under `heal`
   bool take_over = false;
@@ -151,6 +153,7 @@ struct Subscribed {
   Level level = Level::recorded;
   std::string consumer{};
   std::optional<BatchBounds> batch{};
+  bool snapshot = false;
 };
 [[nodiscard]] std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscribed& subscribed);
 // What a subscription has come to: in the answers to `unsubscribe` and `books`, and in the error that ends it.
@@ -195,6 +198,9 @@ inline constexpr std::string_view events_suffix = "]}";
 // Likewise of a batch.
 [[nodiscard]] std::string batch_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,
                                        std::uint32_t count, ClosedBy closed_by);
+// Likewise of a snapshot. `last`: no more of it follows.
+[[nodiscard]] std::string snapshot_prefix(std::uint32_t subscription, std::string_view topic, Offset as_of,
+                                          std::uint32_t count, bool last);
 
 // A binary message of events is a BinaryHeader, then for each event a BinaryEntry and the frame as it is.
 struct BinaryHeader {
@@ -220,13 +226,17 @@ inline constexpr std::uint32_t binary_invalid = 1;  // the payload failed its ve
 
 [[nodiscard]] std::array<char, sizeof(BinaryHeader)> binary_header(std::uint32_t subscription, Offset first,
                                                                    Offset next, std::uint32_t count, WallTime now);
-// A batch has more in its header.
+// A batch and a snapshot have more in their header.
 struct BinaryBatchHeader {
-  BinaryHeader common;
-  std::uint32_t kind;       // binary_batch
-  std::uint32_t closed_by;  // a ClosedBy
+  BinaryHeader common;   // of a snapshot: both offsets are the one that it is as of
+  std::uint32_t kind;    // binary_batch or binary_snapshot
+  std::uint32_t detail;  // of a batch: a ClosedBy; of a snapshot: 1 if no more of it follows
 };
 inline constexpr std::uint32_t binary_batch = 1;
+inline constexpr std::uint32_t binary_snapshot = 2;
+[[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_snapshot_header(std::uint32_t subscription,
+                                                                                 Offset as_of, std::uint32_t count,
+                                                                                 WallTime now, bool last);
 [[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_batch_header(std::uint32_t subscription, Offset first,
                                                                               Offset next, std::uint32_t count,
                                                                               WallTime now, ClosedBy closed_by);

@@ -215,7 +215,7 @@ using WhatOrError = std::variant<Subscribe, Unsubscribe, AskBooks, Ack, Ping, Re
 WhatOrError parse_subscribe(const json::object& object) {
   if (auto wrong = check_fields(object,
                                 {"op", "id", "topic", "start", "filter", "format", "level", "slow", "queue",
-                                 "on_deleted", "consumer", "take_over", "mode", "batch"},
+                                 "on_deleted", "consumer", "take_over", "mode", "batch", "snapshot"},
                                 ErrorName::bad_request, "'subscribe'")) {
     return *wrong;
   }
@@ -243,6 +243,10 @@ WhatOrError parse_subscribe(const json::object& object) {
   if (auto wrong = parse_slow(object, subscribe)) return std::move(*wrong);
   if (auto wrong = parse_batch(object, subscribe)) return std::move(*wrong);
   if (auto wrong = parse_level(object, subscribe)) return std::move(*wrong);
+  if (const json::value* snapshot = object.if_contains("snapshot")) {
+    if (!snapshot->is_bool()) return bad(ErrorName::bad_snapshot, "'snapshot' is neither true nor false");
+    subscribe.snapshot = snapshot->get_bool();
+  }
   if (const json::value* on_deleted = object.if_contains("on_deleted")) {
     if (*on_deleted == "skip") {
       subscribe.skip_deleted = true;

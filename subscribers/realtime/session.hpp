@@ -83,6 +83,10 @@ class Session final : public Connection {
   static void note_sent(Batching& batch, const Body& body, bool durable);
   // Why it may not be acknowledged up to there, if so.
   [[nodiscard]] static std::optional<std::string> inside_batch(const Batching& batch, Offset end);
+  // Snapshots: writes the next message of one, or begins to read it.
+  void send_snapshot(Subscription& subscription);
+  void read_snapshot(Subscription& subscription);
+  void on_snapshot(std::uint32_t id, Result<SnapshotBodies> bodies);
   [[nodiscard]] bool end_if_too_slow(Subscription& subscription);
   void write_body(Subscription& subscription, std::shared_ptr<const Body> body);
   void write(bool binary);

@@ -45,6 +45,7 @@ void Session::send_events(Subscription& subscription) {
     if (subscription.claiming) return;
     if (end_if_name_lost(subscription)) return;
     if (subscription.opening) return read_log(subscription);
+    if (subscription.snapshot) return send_snapshot(subscription);
     if (end_if_too_slow(subscription)) return;
     if (!follow_run(subscription)) return;
     if (!subscription.ready && !prepare(subscription)) return;

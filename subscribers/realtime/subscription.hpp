@@ -17,6 +17,7 @@
 #include "subscribers/realtime/event_source.hpp"
 #include "subscribers/realtime/gather.hpp"
 #include "subscribers/realtime/protocol.hpp"
+#include "subscribers/realtime/snapshot.hpp"
 
 namespace millrace::gateway {
 
@@ -42,12 +43,18 @@ struct Batching {
   }
 };
 
+// A snapshot that was asked for and is not all sent.
+struct Snapshotting {
+  std::optional<SnapshotBodies> bodies;  // once they are read; never empty
+};
+
 struct Subscription {
   std::uint32_t id = 0;
   std::size_t topic = 0;
   View view;
   protocol::SlowPolicy slow;
   std::optional<Batching> batch;
+  std::optional<Snapshotting> snapshot;
   bool skip_deleted = false;  // else what retention deleted before it came ends it
   Offset first;               // where it began
   Offset cursor;              // the first event not sent yet
