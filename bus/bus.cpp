@@ -6,6 +6,7 @@
 
 #include "bus/conductor.hpp"
 #include "bus/outcome.hpp"
+#include "bus/snapshot_keys.hpp"
 
 namespace millrace {
 
@@ -71,6 +72,15 @@ Result<Publisher> Bus::publisher(const std::string& topic, const std::string& na
 Result<Subscriber> Bus::subscribe(const std::string& topic, SubscribeOptions options) {
   const auto description = this->topic(topic);
   if (!description) return fail(description.error());
+  if (options.snapshot && options.level == Level::live) {
+    return fail(ErrorCode::invalid_argument,
+                "level live knows no offsets that a snapshot could end at: subscribe at level recorded or synced");
+  }
+  if (options.snapshot && description->type->key_field().empty()) {
+    return fail(ErrorCode::invalid_argument, "the events of topic '" + topic +
+                                                 "' have no key to take the latest of each of: give it a key_field in "
+                                                 "the core's configuration, or subscribe without a snapshot");
+  }
   SubscriberRequest request{options.level, options.consumer, options.take_over, std::nullopt};
   if (!options.consumer.empty()) {
     const auto start = find_offset(*description, options.start);
@@ -82,7 +92,10 @@ Result<Subscriber> Bus::subscribe(const std::string& topic, SubscribeOptions opt
   if (options.level == Level::live) {
     return Subscriber(LiveReader(std::move(*attached), std::move(options.on_gap)), *description->type);
   }
-  auto follower = Follower::open(std::move(*attached), options.level, options.start, std::move(options.on_gap));
+  std::optional<Follower::Snapshot> snapshot;
+  if (options.snapshot) snapshot = {snapshot_keys(*description->type), std::move(options.on_snapshot_end)};
+  auto follower = Follower::open(std::move(*attached), options.level, options.start, std::move(options.on_gap),
+                                 std::move(snapshot));
   if (!follower) return fail(follower.error());
   return Subscriber(std::move(*follower), *description->type);
 }

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,6 +45,14 @@ struct SubscribeOptions {
   // with. At level synced only.
   std::string consumer{};
   bool take_over = false;  // fence off the process that has the consumer's name, if one does
+  // Begin with a snapshot: the latest event of each key (schemas/README.md) before `start`, or before a durable
+  // consumer's checkpoint, ascending by offset, with `snapshot` set in each Event; then everything from there on. Not
+  // at level live. Reads the log, so subscribe() takes longer: some milliseconds for a segment, and little for older
+  // ones.
+  bool snapshot = false;
+  // After the snapshot's last event, also where it is empty: what comes next is everything from this offset on. Again
+  // after a gap `rolled_back`: then the values are anew those before where the log goes on.
+  std::function<void(Offset)> on_snapshot_end{};
 };
 
 class Conductor;
@@ -64,8 +73,8 @@ class Bus {
   // `take_over`: kill the process that has the name, if one does.
   // Errors: not_found (topic), not_permitted, in_use (a living process has the name), exhausted, timed_out.
   [[nodiscard]] Result<Publisher> publisher(const std::string& topic, const std::string& name, bool take_over = false);
-  // Errors: not_found, exhausted, timed_out, in_use (a living process has the consumer's name), and those of
-  // Follower::open.
+  // Errors: not_found, exhausted, timed_out, in_use (a living process has the consumer's name), invalid_argument (a
+  // snapshot at level live, or of events without a key), and those of Follower::open.
   [[nodiscard]] Result<Subscriber> subscribe(const std::string& topic, SubscribeOptions options);
   // A durable consumer's name alone, for who has the events from elsewhere. `start`: where a new one begins. Errors:
   // as subscribe(), but for a checkpoint that is deleted.

@@ -26,6 +26,7 @@ struct Event {
   Epoch epoch;
   std::optional<Offset> offset;  // at levels recorded and synced
   WallTime record_time;          // likewise; else 0
+  bool snapshot = false;         // part of a snapshot: as it was when the subscription began, see bus.hpp
 
   [[nodiscard]] Sequence sequence() const { return frame.sequence(); }
   [[nodiscard]] std::span<const std::byte> payload() const { return frame.payload(); }

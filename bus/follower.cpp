@@ -6,12 +6,31 @@
 
 namespace millrace {
 
-Result<Follower> Follower::open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
-                                OnGap on_gap) {
-  Follower follower(std::move(attached.link), level, std::move(on_gap));
+Result<Follower> Follower::open(Attached<SubscriberAttachment> attached, Level level, const Start& start, OnGap on_gap,
+                                std::optional<Snapshot> snapshot) {
+  Follower follower(std::move(attached.link), level, std::move(on_gap), std::move(snapshot));
   follower.adopt(std::move(attached.first));
   MILLRACE_TRY(follower.begin(start));
+  if (follower.snapshot_) MILLRACE_TRY(follower.take_snapshot());
   return follower;
+}
+
+Status Follower::take_snapshot() {
+  auto values = wal::last_values(*attachment_->files, attachment_->log_folder, next_, snapshot_->keys, std::nullopt,
+                                 wal::ReadMode::mapped);
+  if (!values) return fail(values.error());
+  giving_ = {std::move(*values)};
+  return {};
+}
+
+std::optional<Event> Follower::next_of_snapshot() {
+  if (giving_->next < giving_->values.size()) {
+    const wal::LastValue& value = giving_->values[giving_->next++];
+    return Event{value.view(), value.publisher, value.epoch, value.offset, value.record_time, true};
+  }
+  giving_.reset();
+  if (snapshot_->on_end) snapshot_->on_end(next_);
+  return std::nullopt;
 }
 
 void Follower::adopt(std::shared_ptr<SubscriberAttachment> next) {
@@ -49,6 +68,9 @@ Status Follower::begin(const Start& start) {
 
 std::optional<Event> Follower::next() {
   for (;;) {
+    if (giving_) {
+      if (auto event = next_of_snapshot()) return event;
+    }
     while (const auto frame = batch_.next < batch_.end ? batch_.cursor.next() : std::nullopt) {
       if (batch_.sequence != Sequence()) {
         // Not what was recorded: its publisher has changed the page since. The log has the rest of the batch.
@@ -62,7 +84,8 @@ std::optional<Event> Follower::next() {
       report_missing(*frame);
       return Event{*frame, batch_.publisher, batch_.epoch, offset, batch_.record_time};
     }
-    if (error_ || !fetch()) return std::nullopt;
+    // A roll-back brings another snapshot.
+    if (error_ || (!fetch() && !giving_)) return std::nullopt;
   }
 }
 
@@ -84,6 +107,7 @@ bool Follower::fetch() {
     const Run run(attachment_->marks->topic.run.load(std::memory_order_acquire));
     if (run != run_) {
       follow_run(run, Offset(attachment_->marks->topic.run_begin.load(std::memory_order_acquire)));
+      if (error_) return false;
       continue;
     }
     if (next_ < end) {
@@ -112,6 +136,9 @@ void Follower::follow_run(Run run, Offset begin) {
   if (on_gap_) on_gap_({Gap::Reason::rolled_back, {}, {}, {}, begin});
   next_ = begin;
   last_.clear();
+  // What the values were before is nothing that the events from here on would tell.
+  if (!snapshot_) return;
+  if (const Status taken = take_snapshot(); !taken) error_ = taken.error();
 }
 
 bool Follower::fetch_live() {
@@ -174,7 +201,7 @@ bool Follower::wait(std::chrono::nanoseconds timeout) const {
   const MonotonicTime deadline = system_clock().monotonic() + timeout;
   for (;;) {
     const std::uint32_t seen = news.load(std::memory_order_acquire);
-    if (next_ < end() || error_ || link_->state() == SubscriberLink::State::replaced ||
+    if (next_ < end() || error_ || giving_ || link_->state() == SubscriberLink::State::replaced ||
         link_->state() == SubscriberLink::State::closed || topic.run.load(std::memory_order_acquire) != run_.value()) {
       return true;
     }

@@ -5,7 +5,8 @@
 //   any    --(the core was replaced)------------------------------------------> replay, from the same offset
 //   any    --(a new run of the log gives out again offsets that were shown)---> replay, from the run's first offset
 //
-// Live frames are read where they lie, in the publishers' pages; replayed ones from the mapped log.
+// Live frames are read where they lie, in the publishers' pages; replayed ones from the mapped log. A snapshot, where
+// one is wanted, comes first, as copies: the latest event of each key before the offset at which the rest begins.
 #pragma once
 
 #include <chrono>
@@ -22,6 +23,7 @@
 #include "bus/event.hpp"
 #include "bus/ring/reader.hpp"
 #include "bus/start.hpp"
+#include "wal/last_values.hpp"
 #include "wal/reader.hpp"
 
 namespace millrace {
@@ -29,10 +31,16 @@ namespace millrace {
 class Follower {
  public:
   using OnGap = std::function<void(const Gap&)>;
+  // What begins with a snapshot. After a roll-back another one comes, as of where the log goes on.
+  struct Snapshot {
+    wal::KeyDefinition keys;
+    // All of the snapshot was given: it is as of this offset, and what comes next is everything from there on.
+    std::function<void(Offset)> on_end{};
+  };
 
-  // Errors: those of find_start(), and what opening the log says.
+  // Errors: those of find_start(), what opening the log says and, with a snapshot, those of wal::last_values().
   [[nodiscard]] static Result<Follower> open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
-                                             OnGap on_gap);
+                                             OnGap on_gap, std::optional<Snapshot> snapshot = std::nullopt);
 
   // The next event, or nullopt if there is none now. What an earlier call gave is invalid from here on. After an error
   // it stands still: see error().
@@ -43,6 +51,8 @@ class Follower {
 
   // Where it stands: the next event wanted. A token to resume from, if the level is synced or once it is synced.
   [[nodiscard]] Position position() const { return {attachment_->log_id, run_, next_}; }
+  // Something of a snapshot is still to be given.
+  [[nodiscard]] bool giving_snapshot() const { return giving_.has_value(); }
   // Why it stands still, if it does.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
@@ -79,8 +89,14 @@ class Follower {
     Sequence sequence{};  // of that frame as it was recorded; 0 where the frames are the log's own
   };
 
-  Follower(std::shared_ptr<SubscriberLink> link, Level level, OnGap on_gap)
-      : link_(std::move(link)), level_(level), on_gap_(std::move(on_gap)) {}
+  // A snapshot that is being given.
+  struct Giving {
+    std::vector<wal::LastValue> values;
+    std::size_t next = 0;
+  };
+
+  Follower(std::shared_ptr<SubscriberLink> link, Level level, OnGap on_gap, std::optional<Snapshot> snapshot)
+      : link_(std::move(link)), level_(level), on_gap_(std::move(on_gap)), snapshot_(std::move(snapshot)) {}
 
   [[nodiscard]] Status begin(const Start& start);
   void adopt(std::shared_ptr<SubscriberAttachment> next);
@@ -92,10 +108,15 @@ class Follower {
   [[nodiscard]] bool fetch_replay(Offset end);
   [[nodiscard]] Result<wal::Reader> open_log() const;
   void report_missing(const FrameView& frame);
+  [[nodiscard]] Status take_snapshot();
+  // nullopt: all of it was given.
+  [[nodiscard]] std::optional<Event> next_of_snapshot();
 
   std::shared_ptr<SubscriberLink> link_;
   Level level_;
   OnGap on_gap_;
+  std::optional<Snapshot> snapshot_;
+  std::optional<Giving> giving_;
   std::shared_ptr<SubscriberAttachment> attachment_;
   std::vector<ring::Reader> readers_;
   std::optional<wal::Reader> log_;      // while replaying

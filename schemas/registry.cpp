@@ -21,10 +21,6 @@ Result<std::string> read_file(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-bool can_filter(Kind kind) {
-  return kind == Kind::text || kind == Kind::string || kind == Kind::boolean || is_integer(kind);
-}
-
 }  // namespace
 
 EventType::EventType(std::string_view name, EventTypeId id, std::unique_ptr<Shape> shape)
@@ -40,7 +36,7 @@ EventType::EventType(std::string_view name, EventTypeId id, std::unique_ptr<Shap
     }
   }
   for (const FieldShape& field : shape_->root().fields) {
-    if (field.is_scale || !can_filter(field.value.kind)) continue;
+    if (field.is_scale || !is_plain(field.value.kind)) continue;
     for (const std::string& each : {field.name, field.also})
       if (!each.empty() && std::ranges::find(filterable_, each) == filterable_.end()) filterable_.push_back(each);
   }
@@ -99,12 +95,39 @@ Key EventType::key(std::span<const std::byte> payload) const {
   return text && !text->empty() ? key_of(*text) : Key(0);
 }
 
+std::string_view EventType::snapshot_key(std::span<const std::byte> payload, std::string& scratch) const {
+  const auto text = key_text(payload);
+  if (!text || text->empty() || shape_->snapshot_keys().empty()) return text.value_or(std::string_view{});
+  scratch.clear();
+  // The length of each but the last stands before it, so that no two lists of texts look alike.
+  const auto end_field = [&scratch](std::size_t begin) {
+    const auto size = static_cast<std::uint32_t>(scratch.size() - begin - sizeof(std::uint32_t));
+    std::memcpy(scratch.data() + begin, &size, sizeof size);
+  };
+  scratch.append(sizeof(std::uint32_t), '\0').append(*text);
+  end_field(0);
+  for (const FieldShape* field : shape_->snapshot_keys()) {
+    const bool last = field == shape_->snapshot_keys().back();
+    const std::size_t begin = scratch.size();
+    if (!last) scratch.append(sizeof(std::uint32_t), '\0');
+    shape_->append_plain(payload, *field, scratch);
+    if (!last) end_field(begin);
+  }
+  return scratch;
+}
+
+std::string EventType::snapshot_fields() const {
+  std::string fields(key_field());
+  for (const FieldShape* field : shape_->snapshot_keys()) fields += "," + field->name;
+  return fields;
+}
+
 bool EventType::matches(std::span<const std::byte> payload, std::string_view field, std::string_view value) const {
   for (const FieldShape& each : shape_->root().fields) {
     if ((each.name != field && each.also != field) || field.empty() || each.is_scale) continue;
     if (each.value.kind == Kind::text || each.value.kind == Kind::string) {
       if (shape_->text_of(payload, each) == value) return true;
-    } else if (can_filter(each.value.kind)) {
+    } else if (is_plain(each.value.kind)) {
       std::string plain;
       shape_->append_plain(payload, each, plain);
       if (plain == value) return true;

@@ -34,6 +34,7 @@ class EventType {
   // Bytes of payload: of a fixed shape exactly what its template takes, else the limit of a page.
   [[nodiscard]] std::size_t largest_size() const { return largest_size_; }
   [[nodiscard]] std::span<const std::byte> bfbs() const;
+  [[nodiscard]] const Shape& shape() const { return *shape_; }
 
   // Whether every reader of this type may follow it: all offsets and lengths inside, aligned, strings terminated,
   // and the file identifier the schema's.
@@ -52,6 +53,12 @@ class EventType {
   [[nodiscard]] std::optional<std::string_view> key_text(std::span<const std::byte> payload) const;
   [[nodiscard]] Key key(std::span<const std::byte> payload) const;  // Key(0) if the type has none, or it is empty
   [[nodiscard]] std::string_view key_field() const;                 // empty if none
+
+  // What the event is the newest word on: the key's text or, where further fields are marked snapshot_key, the bytes of
+  // all of them, which only equal values of all give. In the payload or in `scratch`. Empty if the type has no key
+  // field, or it is empty.
+  [[nodiscard]] std::string_view snapshot_key(std::span<const std::byte> payload, std::string& scratch) const;
+  [[nodiscard]] std::string snapshot_fields() const;  // "account,currency"; empty if the type has no key
 
   // Names that matches() takes: texts, strings, integers and enums of the root table, and their second names ("account"
   // for a trade's buyer_account and seller_account).

@@ -117,6 +117,30 @@ TEST_F(Families, the_key_is_the_hash_of_instrument_account_or_name) {
   EXPECT_EQ(type("system.health").key_field(), "name");
 }
 
+TEST_F(Families, the_snapshot_key_is_what_an_event_is_the_newest_word_on) {
+  std::string scratch, other;
+  Room room;
+  EXPECT_EQ(type("trade_events").snapshot_key(make_trade(room), scratch), "600519");
+  EXPECT_EQ(type("trade_events").snapshot_fields(), "instrument");
+  EXPECT_EQ(type("account_events").snapshot_fields(), "account,currency");
+  EXPECT_EQ(type("system.health").snapshot_fields(), "name,subject,topic");
+  const EventType& account = type("account_events");
+  const auto key = [&](std::string_view json) {
+    std::string room_of_key;
+    return std::string(account.snapshot_key(account.from_json(json).value(), room_of_key));
+  };
+  const std::string dollars = key(R"({"account":"alice","currency":"USD","balance":"1"})");
+  EXPECT_EQ(dollars, key(R"({"account":"alice","currency":"USD","balance":"2"})"));
+  EXPECT_NE(dollars, key(R"({"account":"alice","currency":"EUR","balance":"1"})"));
+  EXPECT_NE(dollars, key(R"({"account":"bob","currency":"USD","balance":"1"})"));
+  EXPECT_NE(key(R"({"account":"ab","currency":"c"})"), key(R"({"account":"a","currency":"bc"})"));
+  EXPECT_EQ(key(R"({"currency":"USD"})"), "") << "no account, no key";
+  const EventType& health = type("system.health");
+  const auto topic = health.from_json(R"({"subject":"topic","name":"orders"})").value();
+  const auto publisher = health.from_json(R"({"subject":"publisher","name":"orders"})").value();
+  EXPECT_NE(health.snapshot_key(topic, scratch), health.snapshot_key(publisher, other));
+}
+
 TEST_F(Families, filters_match_by_field_by_second_name_and_by_shown_value) {
   Room room;
   const auto trade = make_trade(room);

@@ -198,6 +198,7 @@ class ShapeCompiler {
     made.json_name = '"' + made.name + "\":";
     if (const auto* also = attribute(field, "also")) made.also = view(also);
     made.is_key = attribute(field, "event_key") != nullptr;
+    made.is_snapshot_key = attribute(field, "snapshot_key") != nullptr;
     made.slot = field.offset();
     made.required = field.required();
     made.default_integer = field.default_integer();
@@ -438,6 +439,16 @@ Result<std::unique_ptr<Shape>> Shape::compile(std::span<const std::byte> bfbs, s
   if (shape->key_ != nullptr && shape->key_->value.kind != Kind::text && shape->key_->value.kind != Kind::string)
     return compiler.wrong("the key field '" + shape->key_->name + "' of " + shape->root_->name +
                           " must be a string or a text of fixed size");
+  for (const FieldShape& field : shape->root_->fields) {
+    if (!field.is_snapshot_key || &field == shape->key_) continue;
+    if (shape->key_ == nullptr)
+      return compiler.wrong("field '" + field.name +
+                            "' is marked snapshot_key, but no field is the key: mark one event_key");
+    if (!is_plain(field.value.kind))
+      return compiler.wrong("field '" + field.name +
+                            "' is marked snapshot_key, but is no text, string, integer or boolean");
+    shape->snapshot_keys_.push_back(&field);
+  }
   return shape;
 }
 

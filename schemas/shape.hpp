@@ -49,6 +49,11 @@ enum class Kind : std::uint8_t {
   return kind >= Kind::i8 && kind <= Kind::u64;
 }
 
+// Has one value that can be shown without quotes.
+[[nodiscard]] constexpr bool is_plain(Kind kind) {
+  return kind == Kind::text || kind == Kind::string || kind == Kind::boolean || is_integer(kind);
+}
+
 struct ValueShape {
   Kind kind{};
   std::uint32_t size = 0;  // bytes where it lies: in a table, struct, array or vector; 4 for an offset
@@ -68,9 +73,10 @@ struct FieldShape {
   std::string also;        // second name for filters
   std::uint16_t slot = 0;  // table: slot in the vtable; struct: offset in bytes
   bool required = false;
-  bool optional = false;  // a scalar that may be null
-  bool is_key = false;    // has the attribute event_key
-  bool is_scale = false;  // hidden from JSON
+  bool optional = false;         // a scalar that may be null
+  bool is_key = false;           // has the attribute event_key
+  bool is_snapshot_key = false;  // has the attribute snapshot_key
+  bool is_scale = false;         // hidden from JSON
   std::int64_t default_integer = 0;
   double default_real = 0;
   ValueShape value;
@@ -108,6 +114,9 @@ class Shape {
 
   [[nodiscard]] const ObjectShape& root() const { return *root_; }
   [[nodiscard]] const FieldShape* key() const { return key_; }  // a text, string or integer of the root; or nullptr
+  // Those that name, with key(), what an event is the newest word on: texts, strings, integers and booleans of the
+  // root.
+  [[nodiscard]] const std::vector<const FieldShape*>& snapshot_keys() const { return snapshot_keys_; }
   [[nodiscard]] std::span<const std::byte> bfbs() const { return bfbs_; }
 
   // Also bounds what sharing can blow up: an event that would unfold to more than 16 times its size is refused.
@@ -134,6 +143,7 @@ class Shape {
   std::deque<ValueShape> elements_;
   const ObjectShape* root_ = nullptr;
   const FieldShape* key_ = nullptr;
+  std::vector<const FieldShape*> snapshot_keys_;
 };
 
 }  // namespace millrace::schemas

@@ -1,3 +1,5 @@
+#include "schemas/shape_json.hpp"
+
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -45,14 +47,44 @@ std::uint8_t scale_of(const ValueShape& shape, Address table) {
   return scale == nullptr ? shape.scale_default : *scale;
 }
 
-// `at`: of an inline value where it lies, else what the offset points to. `table`: who holds it, for scales and unions.
-void append_value(const ValueShape& shape, Address at, Address table, std::string& out) {
+void append_scalar_default(const FieldShape& field, Address table, std::string& out) {
+  const auto load_from = [&](const auto& value) {
+    append_json_value(field.value, reinterpret_cast<Address>(&value), table, out);
+  };
+  if (field.value.kind == Kind::f32) return load_from(static_cast<float>(field.default_real));
+  if (field.value.kind == Kind::f64) return load_from(field.default_real);
+  load_from(field.default_integer);  // little-endian: narrower kinds read its low bytes
+}
+
+void append_table(const ObjectShape& shape, Address at, std::string& out) {
+  out += '{';
+  bool first = true;
+  for (const FieldShape& field : shape.fields) {
+    if (field.is_scale) continue;
+    const Address value = field_at(at, field.slot);
+    const bool scalar = field.value.kind <= Kind::decimal;
+    if (value == nullptr && (!scalar || field.optional)) continue;
+    if (!first) out += ',';
+    first = false;
+    out += field.json_name;
+    if (value == nullptr) {
+      append_scalar_default(field, at, out);
+    } else {
+      append_json_value(field.value, is_inline(field.value.kind) ? value : follow(value), at, out);
+    }
+  }
+  out += '}';
+}
+
+}  // namespace
+
+void append_json_value(const ValueShape& shape, Address at, Address table, std::string& out) {
   const auto list = [&](std::uint32_t count, Address first, const ValueShape& element) {
     out += '[';
     for (std::uint32_t i = 0; i < count; ++i) {
       if (i > 0) out += ',';
       const Address each = first + std::size_t{i} * element.size;
-      append_value(element, is_inline(element.kind) ? each : follow(each), table, out);
+      append_json_value(element, is_inline(element.kind) ? each : follow(each), table, out);
     }
     out += ']';
   };
@@ -112,7 +144,7 @@ void append_value(const ValueShape& shape, Address at, Address table, std::strin
       break;
     case Kind::union_:
       if (const auto* member = union_member(shape, table); member != nullptr) {
-        append_value(member->member, at, nullptr, out);
+        append_json_value(member->member, at, nullptr, out);
       } else {
         out += "null";
       }
@@ -122,43 +154,12 @@ void append_value(const ValueShape& shape, Address at, Address table, std::strin
       for (const FieldShape& field : shape.object->fields) {
         if (out.back() != '{') out += ',';
         out += field.json_name;
-        append_value(field.value, at + field.slot, table, out);
+        append_json_value(field.value, at + field.slot, table, out);
       }
       out += '}';
       break;
   }
 }
-
-void append_scalar_default(const FieldShape& field, Address table, std::string& out) {
-  const auto load_from = [&](const auto& value) {
-    append_value(field.value, reinterpret_cast<Address>(&value), table, out);
-  };
-  if (field.value.kind == Kind::f32) return load_from(static_cast<float>(field.default_real));
-  if (field.value.kind == Kind::f64) return load_from(field.default_real);
-  load_from(field.default_integer);  // little-endian: narrower kinds read its low bytes
-}
-
-void append_table(const ObjectShape& shape, Address at, std::string& out) {
-  out += '{';
-  bool first = true;
-  for (const FieldShape& field : shape.fields) {
-    if (field.is_scale) continue;
-    const Address value = field_at(at, field.slot);
-    const bool scalar = field.value.kind <= Kind::decimal;
-    if (value == nullptr && (!scalar || field.optional)) continue;
-    if (!first) out += ',';
-    first = false;
-    out += field.json_name;
-    if (value == nullptr) {
-      append_scalar_default(field, at, out);
-    } else {
-      append_value(field.value, is_inline(field.value.kind) ? value : follow(value), at, out);
-    }
-  }
-  out += '}';
-}
-
-}  // namespace
 
 void Shape::append_json(std::span<const std::byte> payload, std::string& out) const {
   append_table(*root_, root_of(payload), out);
@@ -175,7 +176,7 @@ void Shape::append_plain(std::span<const std::byte> payload, const FieldShape& f
   if (at == nullptr) {
     append_scalar_default(field, table, out);
   } else {
-    append_value(field.value, is_inline(field.value.kind) ? at : follow(at), table, out);
+    append_json_value(field.value, is_inline(field.value.kind) ? at : follow(at), table, out);
   }
   if (out.size() - begin >= 2 && out[begin] == '"') {
     out.pop_back();

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
+#include <set>
 
 #include "schemas/families.hpp"
 #include "schemas/registry.hpp"
@@ -121,6 +122,32 @@ TEST_F(UserSchema, key_and_root_may_be_named) {
   EXPECT_EQ(other->root(), "user.Other");
 }
 
+TEST_F(UserSchema, a_snapshot_key_of_several_fields_tells_all_their_values_apart) {
+  const auto position = registry_.add_user_schema("positions", EventTypeId{2001}, testdata + "/positions.fbs", "", "");
+  ASSERT_TRUE(position) << position.error().message;
+  EXPECT_EQ((*position)->snapshot_fields(), "desk,book,kind,hedge");
+  std::set<std::string> keys;
+  std::size_t made = 0;
+  for (const std::string desk : {"a", "ab", "a\\u0000b", "abc"}) {
+    for (const std::string book : {"", "b", "bc", "\\u0000b", "1"}) {
+      for (const std::string kind : {"0", "1", "11", "-1"}) {
+        for (const std::string hedge : {"true", "false"}) {
+          const auto event =
+              (*position)->from_json(R"({"desk":")" + desk + R"(","book":")" + book + R"(","kind":)" + kind +
+                                     R"(,"hedge":)" + hedge + R"(,"size":")" + std::to_string(made) + "\"}");
+          ASSERT_TRUE(event) << event.error().message;
+          std::string scratch;
+          keys.emplace((*position)->snapshot_key(*event, scratch));
+          ++made;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(keys.size(), made);
+  std::string scratch;
+  EXPECT_EQ((*position)->snapshot_key((*position)->from_json(R"({"book":"b"})").value(), scratch), "");
+}
+
 TEST_F(UserSchema, a_bad_schema_root_key_name_or_number_is_refused_with_the_reason) {
   const auto add = [&](const std::string& path, std::string_view root = "", std::string_view key = "") {
     return error_of(registry_.add_user_schema("new", EventTypeId{2000}, path, root, key));
@@ -129,6 +156,9 @@ TEST_F(UserSchema, a_bad_schema_root_key_name_or_number_is_refused_with_the_reas
   EXPECT_THAT(add(testdata + "/broken.fbs"), testing::AllOf(HasSubstr("broken.fbs:4"), HasSubstr("nosuch")));
   EXPECT_THAT(add(testdata + "/user.fbs", "Nothing"), HasSubstr("no table 'Nothing'; it has "));
   EXPECT_THAT(add(testdata + "/user.fbs", "Rung"), HasSubstr("is a struct"));
+  EXPECT_THAT(add(testdata + "/snapshot_without_key.fbs"), HasSubstr("mark one event_key"));
+  EXPECT_THAT(add(testdata + "/snapshot_vector.fbs"),
+              HasSubstr("field 'counts' is marked snapshot_key, but is no text"));
   EXPECT_THAT(add(testdata + "/user.fbs", "", "nokey"), HasSubstr("the key field 'nokey' is not in user.Strategy"));
   EXPECT_THAT(add(testdata + "/user.fbs", "", "legs"), HasSubstr("must be a string or a text"));
   EXPECT_THAT(add(testdata + "/included.fbs"), HasSubstr("no root_type"));

@@ -13,15 +13,17 @@
 #include <vector>
 
 #include "wal/file_system.hpp"
+#include "wal/key_index.hpp"
 #include "wal/segments.hpp"
 
 namespace millrace::wal {
 
 enum class Care : std::uint8_t {
   seal,      // `.seal`, which chains the segment to those before: see seals.hpp. Only once they are sealed
+  keys,      // the last event of each key is noted beside it: see key_index.hpp
   compress,  // `.wal` becomes `.wal.zst`, once it is old enough: see cold.hpp
 };
-inline constexpr std::size_t care_kinds = 2;
+inline constexpr std::size_t care_kinds = 3;
 using CareSet = std::bitset<care_kinds>;
 [[nodiscard]] constexpr std::size_t index_of(Care care) {
   return static_cast<std::size_t>(care);
@@ -34,6 +36,8 @@ struct CareOf {
   SegmentName name;
   LogId log_id;
   std::uint64_t end = 0;
+  Offset next_offset;                         // where the next segment begins
+  std::shared_ptr<const KeyDefinition> keys;  // null: no keys are noted
 };
 
 struct CareStep {

@@ -20,6 +20,7 @@ using SegmentNumber = Ordinal<struct SegmentNumberTag>;
 inline constexpr std::uint32_t segment_magic = 0x53574c4d;    // "MLWS"
 inline constexpr std::uint32_t batch_magic = 0x42574c4d;      // "MLWB"
 inline constexpr std::uint32_t index_magic = 0x49574c4d;      // "MLWI"
+inline constexpr std::uint32_t keys_magic = 0x4b574c4d;       // "MLWK"
 inline constexpr std::uint32_t consumers_magic = 0x43574c4d;  // "MLWC"
 inline constexpr std::uint32_t cold_magic = 0x5a574c4d;       // "MLWZ"
 inline constexpr std::uint32_t seal_magic = 0x45574c4d;       // "MLWE"
@@ -106,6 +107,27 @@ struct IndexEntry {
   std::uint64_t first_offset;  // of the batch at `byte`
   std::int64_t record_time;
   std::uint64_t byte;
+};
+
+// `<segment>.keys`: the last event of each key in a sealed segment; only a short cut, rebuilt where missing or bad. The
+// keys' texts follow the entries, one behind the other in the entries' order.
+struct KeysHeader {
+  std::uint32_t magic;
+  std::uint16_t version;
+  std::uint16_t reserved;
+  std::uint64_t checksum;  // of the rest, entries and texts included
+  std::array<std::uint8_t, 16> log_id;
+  std::uint64_t segment;
+  std::uint64_t end;         // byte at which the segment ends
+  std::uint64_t definition;  // fingerprint of what makes an event's key: another one's file is void
+  std::uint64_t count;       // KeysEntries that follow, ascending by text, each text once
+  std::uint64_t text_bytes;  // that follow the entries
+};
+
+struct KeysEntry {
+  std::uint64_t offset;    // of the key's last event in the segment
+  std::uint64_t byte;      // of the batch that it stands in
+  std::uint64_t text_end;  // where the key's text ends, from the begin of the texts
 };
 
 // `<segment>.wal.zst`: the segment's bytes [0, end), compressed. Block 0 is the segment's header, the others are

@@ -25,6 +25,7 @@ TEST(Format, IsWhatWasReleasedAsVersionOne) {
   EXPECT_EQ(segment_magic, 0x53574c4du) << advice;
   EXPECT_EQ(batch_magic, 0x42574c4du) << advice;
   EXPECT_EQ(index_magic, 0x49574c4du) << advice;
+  EXPECT_EQ(keys_magic, 0x4b574c4du) << advice;
   EXPECT_EQ(consumers_magic, 0x43574c4du) << advice;
   EXPECT_EQ(consumers_copy_bytes, 8192u) << advice;
   EXPECT_EQ(header_alignment, 4096u) << advice;
@@ -35,6 +36,8 @@ TEST(Format, IsWhatWasReleasedAsVersionOne) {
   EXPECT_EQ(sizeof(GapRecord), 24u) << advice;
   EXPECT_EQ(sizeof(IndexHeader), 56u) << advice;
   EXPECT_EQ(sizeof(IndexEntry), 24u) << advice;
+  EXPECT_EQ(sizeof(KeysHeader), 72u) << advice;
+  EXPECT_EQ(sizeof(KeysEntry), 24u) << advice;
   EXPECT_EQ(sizeof(ConsumersHeader), 48u) << advice;
   EXPECT_EQ(sizeof(ConsumerEntry), 88u) << advice;
   EXPECT_EQ(sizeof(FrameHeader), 40u) << advice;

@@ -78,6 +78,10 @@ std::string to_index_name(SegmentName name) {
   return stem(name) + ".idx";
 }
 
+std::string to_keys_name(SegmentName name) {
+  return stem(name) + ".keys";
+}
+
 std::string to_seal_name(SegmentName name) {
   return stem(name) + ".seal";
 }
@@ -184,7 +188,7 @@ Result<Bytes> SegmentReader::view(std::uint64_t at, std::size_t size, bool fresh
 }
 
 Result<std::optional<Batch>> SegmentReader::batch_at(std::uint64_t at, Check check) {
-  const std::size_t ahead = check == Check::header ? std::min(ahead_, read_ahead_headers) : ahead_;
+  const std::size_t ahead = check == Check::whole ? ahead_ : std::min(ahead_, read_ahead_headers);
   // A reader that buffered a half-written batch must look again before it says that none is there.
   for (const bool fresh : {false, true}) {
     if (fresh && mapping_) break;

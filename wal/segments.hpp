@@ -33,6 +33,7 @@ struct SegmentName {
 [[nodiscard]] std::string to_file_name(SegmentName name);
 [[nodiscard]] std::string to_cold_name(SegmentName name);  // of the compressed file
 [[nodiscard]] std::string to_index_name(SegmentName name);
+[[nodiscard]] std::string to_keys_name(SegmentName name);
 [[nodiscard]] std::string to_seal_name(SegmentName name);
 // Of a segment's file, compressed or not.
 [[nodiscard]] std::optional<SegmentName> parse_segment_name(std::string_view file_name);
@@ -54,7 +55,11 @@ enum class ReadMode {
   mapped,  // no copy; a sector that cannot be read is SIGBUS for this process. A compressed one is read as by pread
   pread,   // one copy; a sector that cannot be read is an error
 };
-enum class Check { header, whole };
+enum class Check {
+  header,
+  whole,
+  alone,  // whole, and what follows is not wanted: reads little ahead
+};
 
 // Reads one segment, compressed or not; holds a shared lock so that its file is not recycled meanwhile. One thread at a
 // time.
@@ -82,7 +87,7 @@ class SegmentReader {
 
  private:
   static constexpr std::size_t read_ahead_max = 256 * 1024;
-  static constexpr std::size_t read_ahead_headers = 16 * 1024;  // who wants headers alone skips the bodies
+  static constexpr std::size_t read_ahead_headers = 16 * 1024;  // who does not want what follows
   // Shorter at the file's end. Not `fresh`: reads up to `ahead` more than asked.
   [[nodiscard]] Result<Bytes> view(std::uint64_t at, std::size_t size, bool fresh, std::size_t ahead);
   [[nodiscard]] Result<bool> load_header();  // false: it is the valid header of another segment

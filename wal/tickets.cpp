@@ -86,6 +86,7 @@ Status PrepareTicket::write_zeros() {
 
 Status DeleteTicket::run() {
   (void)files_->unlink(join(folder_, to_index_name(name_)));
+  (void)files_->unlink(join(folder_, to_keys_name(name_)));
   (void)files_->unlink(join(folder_, to_cold_name(name_) + ".new"));
   const auto remove = [this](const std::string& name) -> Status {
     const Status gone = files_->unlink(join(folder_, name));

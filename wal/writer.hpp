@@ -37,6 +37,8 @@ struct WriterOptions {
   std::uint64_t linger_bytes = limits::linger_bytes;
   bool recycle = true;          // retain() keeps a deleted segment's blocks for the next one
   std::optional<LogId> log_id;  // of a new log; random if empty (tests give one)
+  // What the key of an event is: then care notes each sealed segment's last events. Null: it does not.
+  std::shared_ptr<const KeyDefinition> keys{};
 };
 
 // How what a failure left unsynced will be appended again.

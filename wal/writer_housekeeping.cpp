@@ -53,7 +53,9 @@ Status Writer::clear_void_files() {
 }
 
 CareOf Writer::care_of(const Sealed& sealed) const {
-  return {files_, folder_, sealed.name, log_id_, sealed.end.value_or(0)};
+  const auto next = std::find_if(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name > sealed.name; });
+  const Offset next_offset = next == sealed_.end() ? name_.first_offset : next->name.first_offset;
+  return {files_, folder_, sealed.name, log_id_, sealed.end.value_or(0), next_offset, options_.keys};
 }
 
 // What they take, and what was done for them before.
@@ -225,6 +227,8 @@ std::optional<CareTicket> Writer::next_care(WallTime cold) {
         switch (care) {
           case Care::seal:
             return sealed_before;
+          case Care::keys:
+            return options_.keys != nullptr;
           case Care::compress:
             return sealed.cared[index_of(Care::seal)] && sealed.newest < cold;
         }

@@ -5,9 +5,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include "bus/base/ids.hpp"
+#include "wal/last_values.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
 #include "wal/writer.hpp"
@@ -165,6 +167,61 @@ void poll_the_tail(benchmark::State& state) {
   }
 }
 BENCHMARK(poll_the_tail)->ArgName("mapped")->Arg(0)->Arg(1);
+
+// A snapshot of a log of so many segments of 1 MiB, each with an event of every key; `noted`: with their keys files.
+void snapshot(benchmark::State& state) {
+  const auto segments = static_cast<std::size_t>(state.range(0));
+  const auto keys = static_cast<std::uint64_t>(state.range(1));
+  const Folder folder;
+  WriterOptions options;
+  options.segment_size = 1 << 20;
+  if (state.range(2) != 0) {
+    const auto key_of_frame = [](const FrameView& frame, std::string&) {
+      return std::string_view(reinterpret_cast<const char*>(frame.payload().data()), 8);
+    };
+    options.keys = std::make_shared<const KeyDefinition>(KeyDefinition{1, key_of_frame});
+  }
+  auto writer = Writer::open(posix_file_system(), folder.path(), options, system_clock().wall());
+  if (!writer || !writer->append_publisher({publisher, "bench", Epoch(1), {}, Sequence(0)}, WallTime{1})) {
+    return state.SkipWithError("the log does not open");
+  }
+  constexpr std::size_t size = 176;
+  const auto frames = make_frames(100, size);
+  std::vector<std::byte> keyed = frames;
+  std::uint64_t key = 0;
+  const std::uint64_t events = segments * (options.segment_size / size);
+  for (std::uint64_t written = 0; written < events; written += 100) {
+    for (std::size_t i = 0; i < 100; ++i, ++key) {
+      const std::uint64_t name = key % keys;
+      std::memcpy(keyed.data() + i * size + frame_header_size, &name, sizeof name);
+    }
+    if (!writer->append(publisher, Epoch(1), next_of(*writer), 100, keyed, WallTime{1})) {
+      return state.SkipWithError("append failed");
+    }
+  }
+  if (!writer->sync()) return state.SkipWithError("sync failed");
+  while (auto care = writer->take_care(WallTime{std::numeric_limits<std::int64_t>::min()}, true)) {
+    if (!writer->complete_care(*care, care->run())) return state.SkipWithError("care failed");
+  }
+  const KeyDefinition definition =
+      options.keys ? *options.keys
+                   : KeyDefinition{2, [](const FrameView& frame, std::string&) {
+                                     return std::string_view(reinterpret_cast<const char*>(frame.payload().data()), 8);
+                                   }};
+  for (auto _ : state) {
+    const auto values = last_values(posix_file_system(), folder.path(), writer->next_offset(), definition);
+    if (!values || values->size() != keys) return state.SkipWithError("a value is missing");
+  }
+  state.counters["values/s"] = benchmark::Counter(static_cast<double>(state.iterations()) * static_cast<double>(keys),
+                                                  benchmark::Counter::kIsRate);
+}
+BENCHMARK(snapshot)
+    ->ArgNames({"segments", "keys", "noted"})
+    ->Args({16, 1000, 1})
+    ->Args({160, 1000, 1})
+    ->Args({160, 5000, 1})
+    ->Args({160, 1000, 0})
+    ->Unit(benchmark::kMillisecond);
 
 }  // namespace
 }  // namespace millrace::wal

@@ -22,6 +22,7 @@
 #include "bus/daemon/shared_segment.hpp"
 #include "bus/daemon/supervise.hpp"
 #include "bus/daemon/topic.hpp"
+#include "bus/snapshot_keys.hpp"
 #include "wal/posix_file_system.hpp"
 
 namespace millrace::daemon {
@@ -63,7 +64,9 @@ Result<OpenLog> open_log_of(const TopicConfig& topic, const Config& config, cons
                             const std::optional<DeadSegment>& dead) {
   const std::string folder = config.log_dir + "/" + topic.name;
   const WallTime now = system_clock().wall();
-  auto writer = wal::Writer::open(wal::posix_file_system(), folder, topic.log, now);
+  wal::WriterOptions options = topic.log;
+  if (!type.key_field().empty()) options.keys = std::make_shared<const wal::KeyDefinition>(snapshot_keys(type));
+  auto writer = wal::Writer::open(wal::posix_file_system(), folder, options, now);
   if (!writer) return fail(writer.error().code, "log of topic '" + topic.name + "': " + writer.error().message);
   MILLRACE_TRY(keep_schema(folder, type));
   if (dead) {

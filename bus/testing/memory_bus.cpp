@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "bus/base/assert.hpp"
+#include "bus/snapshot_keys.hpp"
 
 namespace millrace::testing {
 namespace {
@@ -25,6 +26,7 @@ MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock, WithoutCore)
       owners_(options_.streams),
       last_names_(options_.streams) {
   MILLRACE_ASSERT(type_ != nullptr, "the type is registered");
+  options_.log.keys = std::make_shared<const wal::KeyDefinition>(snapshot_keys(*type_));
 }
 
 MemoryBus::MemoryBus(MemoryBusOptions options, ManualClock& clock)
@@ -218,14 +220,15 @@ Result<std::uint64_t> MemoryBus::hold(SubscriberAttachment& attachment, const st
   return core_->consumers->changes();
 }
 
-Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap) {
+Result<std::unique_ptr<Subscriber>> MemoryBus::subscribe(Level level, const Start& start, Follower::OnGap on_gap,
+                                                         std::optional<Follower::Snapshot> snapshot) {
   auto link = std::make_shared<SubscriberLink>();
   subscribers_.push_back(link);
   Attached<SubscriberAttachment> attached{std::move(link), attach_subscriber()};
   if (level == Level::live) {
     return std::make_unique<Subscriber>(LiveReader(std::move(attached), std::move(on_gap)), *type_);
   }
-  auto follower = Follower::open(std::move(attached), level, start, std::move(on_gap));
+  auto follower = Follower::open(std::move(attached), level, start, std::move(on_gap), std::move(snapshot));
   if (!follower) return fail(follower.error());
   return std::make_unique<Subscriber>(std::move(*follower), *type_);
 }

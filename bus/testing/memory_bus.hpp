@@ -47,8 +47,9 @@ class MemoryBus {
 
   // A publishing process of its own; `name` in the topic. Steps until its epoch is on the disk.
   [[nodiscard]] std::unique_ptr<Publisher> publisher(const std::string& name);
-  [[nodiscard]] Result<std::unique_ptr<Subscriber>> subscribe(Level level, const Start& start = StartLatest{},
-                                                              Follower::OnGap on_gap = nullptr);
+  [[nodiscard]] Result<std::unique_ptr<Subscriber>> subscribe(
+      Level level, const Start& start = StartLatest{}, Follower::OnGap on_gap = nullptr,
+      std::optional<Follower::Snapshot> snapshot = std::nullopt);
 
   // One round of the core: grants, recording and, if it is due, a sync.
   void step();

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bus/base/assert.hpp"
+#include "schemas/flat.hpp"
 #include "schemas/json_text.hpp"
 #include "schemas/registry.hpp"
 
@@ -28,16 +29,20 @@ inline std::string read_all(const EventType& type, std::span<const std::byte> pa
   const auto text = type.key_text(payload);
   MILLRACE_ASSERT((type.key(payload) == Key(0)) == (!text || text->empty()), "a key is that of its text");
   for (const std::string& field : type.filterable()) (void)type.matches(payload, field, "1");
+  std::string row;
+  FlatType(type).append_csv(payload, row);
+  MILLRACE_ASSERT(is_utf8(row), "an event is shown as CSV");
   return json;
 }
 
 #ifdef MILLRACE_SCHEMAS_TESTDATA
-// The built-in types and a user's, with all that a schema may hold.
+// The built-in types and users', with all that a schema may hold.
 inline std::vector<const EventType*> all_types() {
   static const Registry registry = [] {
     auto all = Registry::built_in();
     const auto user = all.add_user_schema("user", EventTypeId{1000}, MILLRACE_SCHEMAS_TESTDATA "/user.fbs", "", "");
-    MILLRACE_ASSERT(user, "the user's schema compiles");
+    const auto flat = all.add_user_schema("flat", EventTypeId{1001}, MILLRACE_SCHEMAS_TESTDATA "/flat.fbs", "", "");
+    MILLRACE_ASSERT(user && flat, "the users' schemas compile");
     return all;
   }();
   return registry.all();

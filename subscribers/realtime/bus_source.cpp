@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <string>
 
+#include "bus/snapshot_keys.hpp"
+#include "wal/last_values.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
 
@@ -276,6 +278,16 @@ Result<std::unique_ptr<Replay>> BusSource::replay(std::size_t index, const Repla
   MILLRACE_TRY(log->seek(*next));
   return std::make_unique<LogReplay>(std::move(*log), *next,
                                      LogReplay::Log{topic.description.log_folder, topic.log_end, level, run, failures});
+}
+
+Status BusSource::last_values(std::size_t index, Offset end, const Replay::Handler& handler) {
+  const TopicDescription& topic = topics_[index].description;
+  const auto values = wal::last_values(wal::posix_file_system(), topic.log_folder, end, snapshot_keys(*topic.type));
+  if (!values) return fail(values.error());
+  for (const wal::LastValue& value : *values) {
+    handler({value.offset, value.record_time, value.publisher, value.epoch, value.view()});
+  }
+  return {};
 }
 
 Result<std::unique_ptr<HeldName>> BusSource::hold(std::size_t topic, const HoldRequest& request) {

@@ -59,6 +59,7 @@ class BusSource final : public EventSource {
   [[nodiscard]] RunBegin run(std::size_t topic) override;
   [[nodiscard]] Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
                                                        Level level) override;
+  [[nodiscard]] Status last_values(std::size_t topic, Offset end, const Replay::Handler& handler) override;
   [[nodiscard]] Result<std::unique_ptr<HeldName>> hold(std::size_t topic, const HoldRequest& request) override;
 
  private:

@@ -45,7 +45,7 @@ class Durable {
       if (!message) return nullptr;
       json::value parsed = json::parse(*message);
       if (parsed.at("type") == "heartbeat" || parsed.at("type") == "run") continue;
-      if (parsed.at("type") != "events") return parsed;
+      if (parsed.at("type") != "events" && parsed.at("type") != "batch") return parsed;
       take(parsed);
     }
   }
@@ -56,8 +56,14 @@ class Durable {
       if (!message) return false;
       const json::value parsed = json::parse(*message);
       if (parsed.at("type") == "heartbeat" || parsed.at("type") == "run") continue;
-      EXPECT_EQ(parsed.at("type"), "events") << parsed;
-      if (parsed.at("type") == "events") take(parsed);
+      if (parsed.at("type") == "batch") batches.push_back({number(parsed.at("first_offset")), next});
+      EXPECT_TRUE(parsed.at("type") == "events" || parsed.at("type") == "batch") << parsed;
+      if (!::testing::Test::HasFailure()) take(parsed);
+      if (parsed.at("type") == "batch") {
+        EXPECT_EQ(batches.back().first, batches.back().next) << "nothing lies between two batches";
+        batches.back().next = next;
+        EXPECT_EQ(number(parsed.at("next_offset")), next);
+      }
     }
     return next >= end;
   }
@@ -74,8 +80,14 @@ class Durable {
     return eventually([&] { return ack(offset) >= offset; });
   }
 
+  struct Range {
+    std::uint64_t first;
+    std::uint64_t next;
+  };
+
   WsClient client;
   json::value answer;
+  std::vector<Range> batches;
   std::uint64_t first = 0;
   std::uint64_t next = 0;
 
@@ -143,6 +155,67 @@ TEST(GatewayConsumer, KilledTheNextGatewayGoesOnExactlyWhereTheClientAcknowledge
   EXPECT_TRUE(eventually([&] { return listed(*bus).pid == 0; }));
   EXPECT_EQ(listed(*bus).acked, half + 1);
   EXPECT_TRUE(bus->delete_consumer("trade_events", "risk"));
+}
+
+TEST(GatewayConsumer, KilledAmongBatchesTheNextGatewaySendsThoseThatWereNotAcknowledgedAgainAsTheyWereOrLarger) {
+  TestCore core("", false);
+  const std::uint16_t port = testing::free_port();
+  testing::with_gateway(core, port);
+  core.start();
+  auto bus = connect(core);
+  ASSERT_TRUE(becomes(port, 200));
+  constexpr std::string_view fields = R"(,"start":"earliest","mode":"batched","batch":{"age_ms":5,"count":100})";
+  std::optional<Feed> feed(std::in_place, *bus, "maker", 32);
+  std::uint64_t checkpoint = 0;
+  std::vector<Durable::Range> unacked;
+  for (int death = 0; death < 3; ++death) {
+    ASSERT_TRUE(becomes(port, 200));
+    const pid_t pid = gateway_pid(*bus);
+    Durable client(port, std::string(fields));
+    ASSERT_TRUE(client.stands()) << client.answer;
+    EXPECT_EQ(client.first, checkpoint) << "neither a hole nor a duplicate beyond the checkpoint";
+    ASSERT_TRUE(client.to(client.next + 3'000));
+    std::size_t again = 0;
+    for (const Durable::Range& before : unacked) {
+      for (const Durable::Range& now : client.batches) {
+        if (now.first != before.first) continue;
+        EXPECT_GE(now.next, before.next);
+        ++again;
+      }
+    }
+    EXPECT_TRUE(unacked.empty() || again > 0) << "the first that was not acknowledged begins at the checkpoint";
+    // In the middle of what was sent, and of what is on its way.
+    const std::size_t half = client.batches.size() / 2;
+    checkpoint = client.batches[half].next;
+    EXPECT_GT(client.batches[half].next, client.batches[half].first + 1);
+    client.client.send(R"({"op":"ack","subscription":1,"next_offset":)" + std::to_string(checkpoint - 1) + "}");
+    json::value refused;
+    do {
+      const auto message = client.client.receive();
+      ASSERT_TRUE(message);
+      refused = json::parse(*message);
+    } while (refused.at("type") != "error");
+    EXPECT_EQ(refused.at("code"), "ack_inside_batch");
+    ASSERT_TRUE(eventually([&] {
+      client.client.send(R"({"op":"ack","subscription":1,"next_offset":)" + std::to_string(checkpoint) + "}");
+      const auto acked = client.client.receive_type("acked");
+      return acked.is_null() || number(acked.at("checkpoint")) >= checkpoint;
+    }));
+    unacked.assign(client.batches.begin() + static_cast<std::ptrdiff_t>(half) + 1, client.batches.end());
+    ::kill(pid, SIGKILL);
+    ASSERT_TRUE(eventually([&] {
+      const pid_t next = gateway_pid(*bus);
+      return next != 0 && next != pid;
+    })) << "the core starts it again";
+  }
+  feed->stop();
+  const std::uint64_t end = feed->published();
+  ASSERT_TRUE(becomes(port, 200));
+  Durable last(port, std::string(fields));
+  ASSERT_TRUE(last.stands()) << last.answer;
+  EXPECT_EQ(last.first, checkpoint);
+  ASSERT_TRUE(last.to(end));
+  EXPECT_TRUE(last.ack_durably(end));
 }
 
 TEST(GatewayConsumer, ANameIsOneOwnersInSharedMemoryAndOverWebSocket) {

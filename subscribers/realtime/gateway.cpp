@@ -51,6 +51,7 @@ class Gateway::Impl {
       listener_.close();
       for (const auto& connection : hub_.all()) connection->say_goodbye();
       timer_.cancel();
+      hub_.stop_waking();
     });
     hub_.replay_threads.join();
     hub_.core_threads.join();

@@ -35,15 +35,15 @@ bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, Fram
                      [&](const std::string& value) { return type.matches(frame.payload(), filter.field, value); });
 }
 
-bool has_room(const Body& body, std::size_t bytes_max) {
-  return body.bytes.size() < bytes_max && body.missing.size() < missing_max;
+bool has_room(const Body& body, const Limit& limit) {
+  return body.size < limit.bytes && body.count < limit.count && body.missing.size() < missing_max;
 }
 
 void gather(EventBlock& block, const View& view, const schemas::EventType& type, const Limit& limit, Body& body,
             Counters& counters) {
   Offset end = std::min(block.next(), limit.end);
   if (view.plan) end = std::min(end, view.plan->end);
-  while (body.next < end && body.bytes.size() < limit.bytes) {
+  while (body.next < end && has_room(body, limit)) {
     const Offset offset = body.next;
     const std::size_t i = offset - block.first();
     ++body.next;
@@ -55,13 +55,18 @@ void gather(EventBlock& block, const View& view, const schemas::EventType& type,
       continue;
     }
     if (view.encoding == protocol::Encoding::binary) {
-      protocol::append_binary_event(offset, entry, block.frame(i), body.bytes);
+      body.size += sizeof(protocol::BinaryEntry) + entry.frame_size;
+      if (!limit.measure) protocol::append_binary_event(offset, entry, block.frame(i), body.bytes);
     } else {
       bool made = false;
       const std::string_view json = block.json(i, type, made);
       if (made) counters.add(Counter::json_encoded);
-      if (body.count > 0) body.bytes += ',';
-      body.bytes += json;
+      const bool comma = body.count > 0;
+      body.size += json.size() + (comma ? 1 : 0);
+      if (!limit.measure) {
+        if (comma) body.bytes += ',';
+        body.bytes += json;
+      }
     }
     ++body.count;
   }

@@ -34,8 +34,9 @@ struct MissingEvents {
 
 // Events encoded for a message, without what differs from session to session. Shared once complete.
 struct Body {
-  std::string bytes;  // JSON: the events with commas between; binary: entries and frames
-  Offset first;       // accounts for [first, next)
+  std::string bytes;     // JSON: the events with commas between; binary: entries and frames
+  std::size_t size = 0;  // of `bytes`, or that they would have where they are only measured
+  Offset first;          // accounts for [first, next)
   Offset next;
   std::uint32_t count = 0;
   std::uint64_t conflated = 0;  // passed the filter, but not the plan
@@ -57,16 +58,18 @@ struct Body {
 [[nodiscard]] bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
                           const schemas::EventType& type);
 
-// Where a body ends.
+// Where a body ends: with the event that reaches a bound.
 struct Limit {
   std::size_t bytes = SIZE_MAX;
+  std::uint32_t count = UINT32_MAX;
   Offset end{UINT64_MAX};
+  bool measure = false;  // no bytes are kept
 };
 // Adds the events of `block` from body.next on, which it must hold, until `body` is at its limit, or the block or the
 // plan ends.
 void gather(EventBlock& block, const View& view, const schemas::EventType& type, const Limit& limit, Body& body,
             Counters& counters);
-// Whether another block may be added: it has neither many bytes nor many gaps to tell of.
-[[nodiscard]] bool has_room(const Body& body, std::size_t bytes_max);
+// Whether another event may be added: it has neither its bytes or events yet, nor many gaps to tell of.
+[[nodiscard]] bool has_room(const Body& body, const Limit& limit);
 
 }  // namespace millrace::gateway

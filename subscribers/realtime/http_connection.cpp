@@ -90,8 +90,7 @@ void HttpConnection::read_log(const EventsQuery& query) {
   work.topic = query.topic;
   work.start = query.start;
   work.type = hub_.topics[query.topic].info.type;
-  work.bytes_max = SIZE_MAX;
-  work.events_max = query.limit;
+  work.offsets_max = query.limit;
   asio::post(hub_.replay_threads, [self = self(), work = std::move(work)]() mutable {
     const std::size_t topic = work.topic;
     auto chunk = gateway::read_log(self->hub_.source, self->hub_.counters, std::move(work));

@@ -17,7 +17,8 @@ Hub::Hub(asio::io_context& io_context, EventSource& event_source, const GatewayO
       source(event_source),
       options(gateway_options),
       clock(system),
-      replay_threads(gateway_options.replay_threads) {
+      replay_threads(gateway_options.replay_threads),
+      wake_timer_(io_context) {
   topics.reserve(snapshot.topics.size());
   for (const TopicInfo& info : snapshot.topics) topics.emplace_back(info, options);
   update(std::move(snapshot));
@@ -67,7 +68,39 @@ void Hub::tell_watchers() {
 void Hub::tick() {
   const MonotonicTime now = clock.monotonic();
   for (const auto& connection : all()) connection->tick(now);
+  wake_who_is_due();
   for (Topic& topic : topics) topic.cache.trim();
+}
+
+void Hub::wake_at(MonotonicTime when, const std::shared_ptr<Connection>& connection) {
+  if (stopping) return;
+  const auto at = to_wake_.emplace(when, connection);
+  if (at != to_wake_.begin()) return;
+  wake_timer_.expires_after(when - clock.monotonic());
+  wake_timer_.async_wait([this](beast::error_code failed) {
+    if (!failed) wake_who_is_due();
+  });
+}
+
+void Hub::stop_waking() {
+  to_wake_.clear();
+  wake_timer_.cancel();
+}
+
+void Hub::wake_who_is_due() {
+  const MonotonicTime now = clock.monotonic();
+  std::vector<std::weak_ptr<Connection>> due;
+  while (!to_wake_.empty() && to_wake_.begin()->first <= now) {
+    due.push_back(std::move(to_wake_.begin()->second));
+    to_wake_.erase(to_wake_.begin());
+  }
+  for (const auto& one : due) {
+    if (const auto connection = one.lock()) connection->woken();
+  }
+  if (to_wake_.empty() || stopping) return;
+  const auto [when, connection] = *to_wake_.begin();
+  to_wake_.erase(to_wake_.begin());
+  wake_at(when, connection.lock());
 }
 
 Topic* Hub::find(std::string_view name) {
@@ -77,15 +110,15 @@ Topic* Hub::find(std::string_view name) {
   return nullptr;
 }
 
-std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const View& view) {
-  Offset head = topic.head(view.level);
+std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const View& view, Limit limit) {
+  Offset head = std::min(topic.head(view.level), limit.end);
   if (view.plan) head = std::min(head, view.plan->end);
+  limit.end = head;
   const bool shared = view.filter->field.empty() && !view.plan;
   const auto kind = static_cast<std::size_t>(view.encoding);
   if (shared) {
     for (const auto& body : topic.bodies[kind]) {
-      if (body && body->first == cursor && body->next <= head &&
-          (body->next == head || !has_room(*body, options.message_size_max))) {
+      if (body && body->first == cursor && body->next <= head && (body->next == head || !has_room(*body, limit))) {
         counters.add(Counter::bodies_shared);
         return body;
       }
@@ -93,8 +126,8 @@ std::shared_ptr<const Body> Hub::gather_live(Topic& topic, Offset cursor, const 
   }
   auto body = std::make_shared<Body>();
   body->first = body->next = cursor;
-  while (body->next < head && has_room(*body, options.message_size_max)) {
-    gather(topic.cache.block_of(body->next), view, *topic.info.type, {options.message_size_max, head}, *body, counters);
+  while (body->next < head && has_room(*body, limit)) {
+    gather(topic.cache.block_of(body->next), view, *topic.info.type, limit, *body, counters);
   }
   if (shared && body->count > 0) {
     topic.bodies[kind][topic.oldest_body[kind]] = body;

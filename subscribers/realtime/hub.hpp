@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <string_view>
 #include <unordered_map>
@@ -28,6 +29,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   virtual ~Connection() = default;
   virtual void tick(MonotonicTime now) = 0;  // looks at its time limits
   virtual void events_arrived() {}           // in a topic that it watches
+  virtual void woken() {}                    // at a time that it asked for
   virtual void say_goodbye() = 0;            // the gateway stops: close politely
   virtual void drop() = 0;                   // close now
 };
@@ -71,7 +73,15 @@ class Hub {
     return static_cast<std::size_t>(&topic - topics.data());
   }
   // The events from `cursor`, which the cache reaches, to the head or the size limit; shared where nothing is left out.
-  [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const View& view);
+  [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const View& view) {
+    return gather_live(topic, cursor, view, {.bytes = options.message_size_max});
+  }
+  // Likewise to a limit of its own, or its `end`.
+  [[nodiscard]] std::shared_ptr<const Body> gather_live(Topic& topic, Offset cursor, const View& view, Limit limit);
+  // Wakes it at that time, or a little later.
+  void wake_at(MonotonicTime when, const std::shared_ptr<Connection>& connection);
+  // No more of that.
+  void stop_waking();
   // Wakes who waits for what update() brought.
   void tell_watchers();
   // Held while a chunk of the log is read and until its message has been written; null if too many are.
@@ -104,9 +114,13 @@ class Hub {
   bool stopping = false;                                 // no read of the log is begun any more
 
  private:
+  void wake_who_is_due();
+
   Health source_health_;
   MonotonicTime snapshot_taken_;
   std::atomic<std::size_t> replays_{0};
+  std::multimap<MonotonicTime, std::weak_ptr<Connection>> to_wake_;
+  asio::steady_timer wake_timer_;  // of the first of them
 };
 
 }  // namespace millrace::gateway

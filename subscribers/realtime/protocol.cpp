@@ -87,6 +87,10 @@ std::string_view to_string(ErrorName name) {
       return "bad_consumer";
     case ErrorName::bad_slow:
       return "bad_slow";
+    case ErrorName::bad_mode:
+      return "bad_mode";
+    case ErrorName::bad_snapshot:
+      return "bad_snapshot";
     case ErrorName::bad_on_deleted:
       return "bad_on_deleted";
     case ErrorName::too_slow:
@@ -117,6 +121,8 @@ std::string_view to_string(ErrorName name) {
       return "not_durable";
     case ErrorName::ack_ahead:
       return "ack_ahead";
+    case ErrorName::ack_inside_batch:
+      return "ack_inside_batch";
     case ErrorName::not_found:
       return "not_found";
     case ErrorName::method_not_allowed:
@@ -135,6 +141,20 @@ std::string_view to_string(ErrorName name) {
       return "too_many_sessions";
   }
   return "internal";
+}
+
+std::string_view to_string(ClosedBy what) {
+  switch (what) {
+    case ClosedBy::age:
+      return "age";
+    case ClosedBy::count:
+      return "count";
+    case ClosedBy::bytes:
+      return "bytes";
+    case ClosedBy::log:
+      return "log";
+  }
+  return "unknown";
 }
 
 RequestError from_error(const Error& error, ErrorName otherwise) {
@@ -182,6 +202,14 @@ std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscr
   out += slow_names[static_cast<std::size_t>(subscribed.slow.kind)];
   out += '"';
   if (subscribed.slow.kind != SlowPolicy::Kind::heal) put_field(out, "queue", subscribed.slow.queue);
+  if (subscribed.snapshot) out += R"(,"snapshot":true)";
+  if (subscribed.batch) {
+    out += R"(,"mode":"batched","batch":{"age_ms":)";
+    put(out, static_cast<std::uint64_t>(subscribed.batch->age / 1ms));
+    put_field(out, "count", subscribed.batch->count);
+    put_field(out, "bytes", subscribed.batch->bytes);
+    out += '}';
+  }
   out += subscribed.skip_deleted ? R"(,"on_deleted":"skip")" : R"(,"on_deleted":"error")";
   put_field(out, "heartbeat_ms", static_cast<std::uint64_t>(subscribed.heartbeat / 1ms));
   put_field(out, "timeout_ms", static_cast<std::uint64_t>(subscribed.client_timeout / 1ms));
@@ -348,19 +376,44 @@ void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame
   out += '}';
 }
 
+namespace {
+// {"type":"<type>", and what every message of events has.
+std::string begin_events(std::string_view type, std::uint32_t subscription, std::string_view topic, Offset first,
+                         Offset next, std::uint32_t count) {
+  std::string out = R"({"type":")";
+  out += type;
+  out += R"(","subscription":)";
+  put(out, subscription);
+  put_topic(out, topic);
+  put_field(out, "first_offset", first.value());
+  put_field(out, "next_offset", next.value());
+  put_field(out, "count", count);
+  return out;
+}
+}  // namespace
+
 std::string events_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,
                           std::uint32_t count) {
-  std::string out = R"({"type":"events","subscription":)";
-  put(out, subscription);
-  out += R"(,"topic":)";
-  schemas::append_json_string(topic, out);
-  out += R"(,"first_offset":)";
-  put(out, first.value());
-  out += R"(,"next_offset":)";
-  put(out, next.value());
-  out += R"(,"count":)";
-  put(out, count);
-  out += R"(,"events":[)";
+  return begin_events("events", subscription, topic, first, next, count) + R"(,"events":[)";
+}
+
+std::string batch_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,
+                         std::uint32_t count, ClosedBy closed_by) {
+  std::string out = begin_events("batch", subscription, topic, first, next, count);
+  out += R"(,"closed_by":")";
+  out += to_string(closed_by);
+  out += R"(","events":[)";
+  return out;
+}
+
+std::string snapshot_prefix(std::uint32_t subscription, std::string_view topic, Offset as_of, std::uint32_t count,
+                            bool last) {
+  std::string out = R"({"type":"snapshot")";
+  put_field(out, "subscription", subscription);
+  put_topic(out, topic);
+  put_field(out, "as_of", as_of.value());
+  put_field(out, "count", count);
+  out += last ? R"(,"last":true,"events":[)" : R"(,"last":false,"events":[)";
   return out;
 }
 
@@ -369,6 +422,24 @@ std::array<char, sizeof(BinaryHeader)> binary_header(std::uint32_t subscription,
   const BinaryHeader header{binary_magic, sizeof(BinaryHeader), sizeof(BinaryEntry), subscription,
                             count,        first.value(),        next.value(),        now.ns};
   return std::bit_cast<std::array<char, sizeof(BinaryHeader)>>(header);
+}
+
+std::array<char, sizeof(BinaryBatchHeader)> binary_batch_header(std::uint32_t subscription, Offset first, Offset next,
+                                                                std::uint32_t count, WallTime now, ClosedBy closed_by) {
+  const BinaryHeader common{
+      binary_magic, sizeof(BinaryBatchHeader), sizeof(BinaryEntry), subscription, count, first.value(), next.value(),
+      now.ns};
+  return std::bit_cast<std::array<char, sizeof(BinaryBatchHeader)>>(
+      BinaryBatchHeader{common, binary_batch, static_cast<std::uint32_t>(closed_by)});
+}
+
+std::array<char, sizeof(BinaryBatchHeader)> binary_snapshot_header(std::uint32_t subscription, Offset as_of,
+                                                                   std::uint32_t count, WallTime now, bool last) {
+  const BinaryHeader common{
+      binary_magic, sizeof(BinaryBatchHeader), sizeof(BinaryEntry), subscription, count, as_of.value(), as_of.value(),
+      now.ns};
+  return std::bit_cast<std::array<char, sizeof(BinaryBatchHeader)>>(
+      BinaryBatchHeader{common, binary_snapshot, last ? 1u : 0u});
 }
 
 void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out) {

@@ -34,6 +34,8 @@ enum class ErrorName {
   bad_level,               // a level the gateway does not serve, or not to a durable consumer
   bad_consumer,            // `consumer` or `take_over` is none of its forms
   bad_slow,                // `slow` or `queue` is none of its forms, or not for this topic
+  bad_mode,                // `mode` or `batch` is none of its forms, or a bound is out of its limits
+  bad_snapshot,            // `snapshot` is no boolean, or the topic's events have no key
   bad_on_deleted,          // `on_deleted` is neither error nor skip
   too_slow,                // behind its bound, under `disconnect`
   too_many_subscriptions,  // of this session
@@ -49,6 +51,7 @@ enum class ErrorName {
   consumer_failed,         // the core does not let us have the name
   not_durable,             // nothing to acknowledge
   ack_ahead,               // beyond what was sent
+  ack_inside_batch,        // a batch is acknowledged as a whole
   // HTTP only
   not_found,
   method_not_allowed,
@@ -90,6 +93,21 @@ struct SlowPolicy {
 };
 inline constexpr std::array<std::string_view, 3> slow_names = {"heal", "conflate", "disconnect"};  // by kind
 
+// When a batch is closed: by whichever comes first. What lies in the log already does not wait for `age`.
+struct BatchBounds {
+  std::chrono::nanoseconds age{100'000'000};  // since its first event was at hand
+  std::uint32_t count = 10'000;               // events
+  std::uint64_t bytes = 128 * 1024;           // of these, as they are sent: reached by its last event
+};
+// The most that a subscription may ask for, and the least of `bytes`.
+inline constexpr std::chrono::nanoseconds batch_age_max{60'000'000'000};
+inline constexpr std::uint32_t batch_count_max = 65'536;
+inline constexpr std::uint64_t batch_bytes_min = 1024;
+inline constexpr std::uint64_t batch_bytes_max = 1 << 20;
+// What closed one.
+enum class ClosedBy : std::uint32_t { age = 1, count = 2, bytes = 3, log = 4 };
+[[nodiscard]] std::string_view to_string(ClosedBy what);
+
 struct Subscribe {
   std::string topic;
   Start start;
@@ -99,7 +117,9 @@ struct Subscribe {
   std::optional<std::uint64_t> queue;
   bool skip_deleted = false;
   Level level = Level::recorded;
-  std::string consumer;  // a durable one's name; at level synced, under `heal`
+  bool snapshot = false;             // begin with the latest event of each key
+  std::optional<BatchBounds> batch;  // none: events come as soon as they can
+  std::string consumer;              // a durable one's name; at level synced, under `heal`
   bool take_over = false;
 };
 // Of a durable consumer: everything before `next` is dealt with.
@@ -132,6 +152,8 @@ struct Subscribed {
   std::chrono::nanoseconds client_timeout;
   Level level = Level::recorded;
   std::string consumer{};
+  std::optional<BatchBounds> batch{};
+  bool snapshot = false;
 };
 [[nodiscard]] std::string subscribed(std::string_view id, const TopicInfo& topic, const Subscribed& subscribed);
 // What a subscription has come to: in the answers to `unsubscribe` and `books`, and in the error that ends it.
@@ -173,6 +195,12 @@ void append_event(Offset offset, const EventBlock::Entry& entry, FrameView frame
 [[nodiscard]] std::string events_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,
                                         std::uint32_t count);
 inline constexpr std::string_view events_suffix = "]}";
+// Likewise of a batch.
+[[nodiscard]] std::string batch_prefix(std::uint32_t subscription, std::string_view topic, Offset first, Offset next,
+                                       std::uint32_t count, ClosedBy closed_by);
+// Likewise of a snapshot. `last`: no more of it follows.
+[[nodiscard]] std::string snapshot_prefix(std::uint32_t subscription, std::string_view topic, Offset as_of,
+                                          std::uint32_t count, bool last);
 
 // A binary message of events is a BinaryHeader, then for each event a BinaryEntry and the frame as it is.
 struct BinaryHeader {
@@ -198,6 +226,20 @@ inline constexpr std::uint32_t binary_invalid = 1;  // the payload failed its ve
 
 [[nodiscard]] std::array<char, sizeof(BinaryHeader)> binary_header(std::uint32_t subscription, Offset first,
                                                                    Offset next, std::uint32_t count, WallTime now);
+// A batch and a snapshot have more in their header.
+struct BinaryBatchHeader {
+  BinaryHeader common;   // of a snapshot: both offsets are the one that it is as of
+  std::uint32_t kind;    // binary_batch or binary_snapshot
+  std::uint32_t detail;  // of a batch: a ClosedBy; of a snapshot: 1 if no more of it follows
+};
+inline constexpr std::uint32_t binary_batch = 1;
+inline constexpr std::uint32_t binary_snapshot = 2;
+[[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_snapshot_header(std::uint32_t subscription,
+                                                                                 Offset as_of, std::uint32_t count,
+                                                                                 WallTime now, bool last);
+[[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_batch_header(std::uint32_t subscription, Offset first,
+                                                                              Offset next, std::uint32_t count,
+                                                                              WallTime now, ClosedBy closed_by);
 void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out);
 
 }  // namespace millrace::gateway::protocol

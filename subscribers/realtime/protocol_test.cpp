@@ -64,6 +64,30 @@ TEST(ProtocolTest, IdsComeBackAsTheyWere) {
   EXPECT_EQ(std::get<RequestError>(parsed).id, "3");
 }
 
+TEST(ProtocolTest, ABatchHasDefaultsAndBounds) {
+  EXPECT_FALSE(subscribe("").batch);
+  EXPECT_FALSE(subscribe(R"(,"mode":"stream")").batch);
+  const auto defaults = subscribe(R"(,"mode":"batched")").batch;
+  ASSERT_TRUE(defaults);
+  EXPECT_EQ(defaults->age, std::chrono::milliseconds(100));
+  EXPECT_EQ(defaults->count, 10'000u);
+  EXPECT_EQ(defaults->bytes, 131'072u);
+  const auto most = subscribe(R"(,"mode":"batched","batch":{"age_ms":60000,"count":65536,"bytes":1048576})").batch;
+  ASSERT_TRUE(most);
+  EXPECT_EQ(most->age, std::chrono::seconds(60));
+  EXPECT_EQ(most->count, 65'536u);
+  EXPECT_EQ(most->bytes, 1'048'576u);
+  for (const std::string_view wrong :
+       {R"("mode":"slow")", R"("mode":1)", R"("batch":{})", R"("mode":"stream","batch":{"count":5})",
+        R"("mode":"batched","batch":5)", R"("mode":"batched","batch":{"age":5})",
+        R"("mode":"batched","batch":{"age_ms":0})", R"("mode":"batched","batch":{"age_ms":60001})",
+        R"("mode":"batched","batch":{"count":0})", R"("mode":"batched","batch":{"count":65537})",
+        R"("mode":"batched","batch":{"count":"5"})", R"("mode":"batched","batch":{"bytes":1023})",
+        R"("mode":"batched","batch":{"bytes":1048577})", R"("mode":"batched","batch":{"bytes":-1})"}) {
+    EXPECT_EQ(code(R"({"op":"subscribe","topic":"t",)" + std::string(wrong) + "}"), "bad_mode") << wrong;
+  }
+}
+
 TEST(ProtocolTest, UnsubscribeNamesASubscription) {
   EXPECT_EQ(std::get<Unsubscribe>(good(R"({"op":"unsubscribe","subscription":4})").what).subscription, 4u);
 }

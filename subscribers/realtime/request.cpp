@@ -139,6 +139,40 @@ std::optional<RequestError> parse_slow(const json::object& object, Subscribe& su
   return std::nullopt;
 }
 
+std::optional<RequestError> parse_batch(const json::object& object, Subscribe& subscribe) {
+  if (const json::value* mode = object.if_contains("mode")) {
+    if (*mode == "batched") {
+      subscribe.batch.emplace();
+    } else if (*mode != "stream") {
+      return bad(ErrorName::bad_mode, R"('mode' is neither "stream" nor "batched")");
+    }
+  }
+  const json::value* batch = object.if_contains("batch");
+  if (!batch) return std::nullopt;
+  if (!subscribe.batch) return bad(ErrorName::bad_mode, R"('batch' goes with "mode":"batched")");
+  if (!batch->is_object()) return bad(ErrorName::bad_mode, "'batch' is an object of 'age_ms', 'count' and 'bytes'");
+  const json::object& bounds = batch->get_object();
+  if (auto wrong = check_fields(bounds, {"age_ms", "count", "bytes"}, ErrorName::bad_mode, "'batch'")) return wrong;
+  // The bound of that name, which may be left out.
+  std::optional<RequestError> wrong;
+  const auto bound = [&](std::string_view name, std::uint64_t least, std::uint64_t most, std::uint64_t otherwise) {
+    const json::value* value = bounds.if_contains(name);
+    if (!value) return otherwise;
+    const auto number = as_unsigned(*value);
+    if (number && *number >= least && *number <= most) return *number;
+    wrong = bad(ErrorName::bad_mode, "'batch." + std::string(name) + "' is not a whole number from " +
+                                         std::to_string(least) + " to " + std::to_string(most));
+    return otherwise;
+  };
+  using std::chrono::milliseconds;
+  const BatchBounds defaults;
+  subscribe.batch->age = milliseconds(bound("age_ms", 1, static_cast<std::uint64_t>(batch_age_max / milliseconds(1)),
+                                            static_cast<std::uint64_t>(defaults.age / milliseconds(1))));
+  subscribe.batch->count = static_cast<std::uint32_t>(bound("count", 1, batch_count_max, defaults.count));
+  subscribe.batch->bytes = bound("bytes", batch_bytes_min, batch_bytes_max, defaults.bytes);
+  return wrong;
+}
+
 // After parse_slow().
 std::optional<RequestError> parse_level(const json::object& object, Subscribe& subscribe) {
   const json::value* level = object.if_contains("level");
@@ -181,7 +215,7 @@ using WhatOrError = std::variant<Subscribe, Unsubscribe, AskBooks, Ack, Ping, Re
 WhatOrError parse_subscribe(const json::object& object) {
   if (auto wrong = check_fields(object,
                                 {"op", "id", "topic", "start", "filter", "format", "level", "slow", "queue",
-                                 "on_deleted", "consumer", "take_over"},
+                                 "on_deleted", "consumer", "take_over", "mode", "batch", "snapshot"},
                                 ErrorName::bad_request, "'subscribe'")) {
     return *wrong;
   }
@@ -207,7 +241,12 @@ WhatOrError parse_subscribe(const json::object& object) {
     }
   }
   if (auto wrong = parse_slow(object, subscribe)) return std::move(*wrong);
+  if (auto wrong = parse_batch(object, subscribe)) return std::move(*wrong);
   if (auto wrong = parse_level(object, subscribe)) return std::move(*wrong);
+  if (const json::value* snapshot = object.if_contains("snapshot")) {
+    if (!snapshot->is_bool()) return bad(ErrorName::bad_snapshot, "'snapshot' is neither true nor false");
+    subscribe.snapshot = snapshot->get_bool();
+  }
   if (const json::value* on_deleted = object.if_contains("on_deleted")) {
     if (*on_deleted == "skip") {
       subscribe.skip_deleted = true;

@@ -48,7 +48,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                        {},
                                        {},
                                        wanted->level,
-                                       wanted->consumer}));
+                                       wanted->consumer,
+                                       wanted->batch}));
+    if (const auto& batch = wanted->batch) {
+      MILLRACE_ASSERT(batch->age > std::chrono::nanoseconds(0) && batch->age <= protocol::batch_age_max &&
+                          batch->count >= 1 && batch->count <= protocol::batch_count_max &&
+                          batch->bytes >= protocol::batch_bytes_min && batch->bytes <= protocol::batch_bytes_max,
+                      "batches are bounded");
+    }
     const bool durable = !wanted->consumer.empty();
     MILLRACE_ASSERT(wanted->consumer.size() <= limits::consumer_name_size_max, "so are names");
     MILLRACE_ASSERT(durable || !wanted->take_over, "only a name is taken over");

@@ -115,6 +115,9 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
   if (request.slow == protocol::SlowPolicy::Kind::conflate && type.key_field().empty()) {
     return refused(ErrorName::bad_slow, "this topic's events have no key: there is nothing to conflate them by");
   }
+  if (request.snapshot && type.key_field().empty()) {
+    return refused(ErrorName::bad_snapshot, "this topic's events have no key: there is no latest of each");
+  }
 
   auto made = std::make_unique<Subscription>();
   Subscription& subscription = *made;
@@ -128,6 +131,8 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
   subscription.last_sent = hub_.clock.monotonic();
 
   subscription.view.level = request.level;
+  if (request.snapshot) subscription.snapshot.emplace();
+  if (request.batch) subscription.batch.emplace().bounds = *request.batch;
   subscription.consumer = request.consumer;
 
   const Offset next = topic->cache.next();
@@ -173,7 +178,9 @@ void Session::confirm(Subscription& subscription) {
   answer(protocol::subscribed(
       subscription.request_id, hub_.topics[subscription.topic].info,
       {subscription.id, subscription.first, subscription.view.encoding, subscription.slow, subscription.skip_deleted,
-       hub_.options.heartbeat, hub_.options.client_timeout_told(), subscription.view.level, subscription.consumer}));
+       hub_.options.heartbeat, hub_.options.client_timeout_told(), subscription.view.level, subscription.consumer,
+       subscription.batch ? std::optional(subscription.batch->bounds) : std::nullopt,
+       subscription.snapshot.has_value()}));
   subscription.request_id.clear();
 }
 

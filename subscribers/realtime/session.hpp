@@ -28,6 +28,7 @@ class Session final : public Connection {
 
   void tick(MonotonicTime now) override;
   void events_arrived() override { pump(); }
+  void woken() override { pump(); }
   void say_goodbye() override { close(websocket::close_code::going_away, "the gateway stops"); }
   void drop() override { end(); }
 
@@ -73,6 +74,19 @@ class Session final : public Connection {
   // Tells of a new run of the log. False: it has taken back what was sent, and the subscription has ended.
   [[nodiscard]] bool follow_run(Subscription& subscription);
   void announce(Subscription& subscription);
+  void pump_later();
+  // Batches. Makes `ready` of what is in memory from the cursor on, once it is enough or old enough.
+  [[nodiscard]] bool close_batch(Subscription& subscription);
+  [[nodiscard]] static Limit limit_of(const protocol::BatchBounds& bounds);
+  [[nodiscard]] std::string batch_head(const Subscription& subscription, const std::string& topic,
+                                       const Body& body) const;
+  static void note_sent(Batching& batch, const Body& body, bool durable);
+  // Why it may not be acknowledged up to there, if so.
+  [[nodiscard]] static std::optional<std::string> inside_batch(const Batching& batch, Offset end);
+  // Snapshots: writes the next message of one, or begins to read it.
+  void send_snapshot(Subscription& subscription);
+  void read_snapshot(Subscription& subscription);
+  void on_snapshot(std::uint32_t id, Result<SnapshotBodies> bodies);
   [[nodiscard]] bool end_if_too_slow(Subscription& subscription);
   void write_body(Subscription& subscription, std::shared_ptr<const Body> body);
   void write(bool binary);
@@ -99,8 +113,9 @@ class Session final : public Connection {
   std::uint32_t last_id_ = 0;
   bool too_slow_ = false;  // a subscription was behind its bound: the session ends once that has been told
   bool pump_posted_ = false;
-  bool replaying_ = false;  // one read of the log at a time a session
-  MonotonicTime deadline_;  // of handshake or closing
+  std::optional<MonotonicTime> wakes_at_;  // asked of the hub: for the first batch that grows old
+  bool replaying_ = false;                 // one read of the log at a time a session
+  MonotonicTime deadline_;                 // of handshake or closing
   MonotonicTime last_request_;
   websocket::close_reason close_reason_;
 

@@ -60,10 +60,19 @@ void Session::acknowledge(const std::string& request_id, const protocol::Ack& ac
                    "nothing from offset " + std::to_string(subscription->cursor.value()) + " on has been sent",
                    request_id});
   }
+  if (subscription->batch && ack.next > subscription->name->acked()) {
+    if (auto why = inside_batch(*subscription->batch, ack.next)) {
+      return refuse({ErrorName::ack_inside_batch, std::move(*why), request_id});
+    }
+  }
   // A name that is lost ends the subscription, too, with an error of its own.
   if (const Status done = subscription->name->ack(ack.next); !done) {
     refuse({protocol::from_error(done.error(), ErrorName::consumer_failed).name, done.error().message, request_id});
     return;
+  }
+  if (subscription->batch) {
+    auto& unacked = subscription->batch->unacked;
+    while (!unacked.empty() && unacked.front().second <= subscription->name->acked()) unacked.pop_front();
   }
   answer(protocol::acked(request_id, ack.subscription, subscription->name->acked(), subscription->name->checkpoint()));
 }

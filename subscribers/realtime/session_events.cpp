@@ -45,6 +45,7 @@ void Session::send_events(Subscription& subscription) {
     if (subscription.claiming) return;
     if (end_if_name_lost(subscription)) return;
     if (subscription.opening) return read_log(subscription);
+    if (subscription.snapshot) return send_snapshot(subscription);
     if (end_if_too_slow(subscription)) return;
     if (!follow_run(subscription)) return;
     if (!subscription.ready && !prepare(subscription)) return;
@@ -52,6 +53,7 @@ void Session::send_events(Subscription& subscription) {
     if (!answers_.empty()) return;
     const std::shared_ptr<const Body> body = std::move(subscription.ready);
     subscription.ready.reset();
+    if (subscription.batch) note_sent(*subscription.batch, *body, subscription.name != nullptr);
     subscription.announced = false;
     hub_.enter(subscription.slow.kind, subscription.pass(*body));
     if (subscription.name) subscription.name->sent(subscription.cursor);
@@ -69,8 +71,9 @@ bool Session::prepare(Subscription& subscription) {
     if (!look_ahead(subscription)) return false;
   }
   if (!topic.cache.reaches(subscription.cursor)) return read_log(subscription), false;
-  subscription.replay.reset();
+  subscription.leave_log();
   subscription.caught_up = true;
+  if (subscription.batch) return close_batch(subscription);
   subscription.ready = hub_.gather_live(topic, subscription.cursor, subscription.view);
   return true;
 }
@@ -79,7 +82,7 @@ bool Session::prepare(Subscription& subscription) {
 bool Session::look_ahead(Subscription& subscription) {
   Topic& topic = hub_.topics[subscription.topic];
   if (!subscription.lookahead) {
-    subscription.replay.reset();
+    subscription.leave_log();
     subscription.lookahead =
         std::make_shared<Lookahead>(subscription.cursor, head_of(subscription), hub_.options.conflated_keys_max);
     hub_.counters.add(Counter::conflations);
@@ -87,23 +90,23 @@ bool Session::look_ahead(Subscription& subscription) {
   Lookahead& lookahead = *subscription.lookahead;
   for (const Offset first = lookahead.next(); !lookahead.done() && topic.cache.reaches(lookahead.next());) {
     const std::size_t looked_at = lookahead.next() - first;
-    if (looked_at >= look_limit) {
-      if (!std::exchange(pump_posted_, true)) {
-        asio::post(hub_.io, [self = self()] {
-          self->pump_posted_ = false;
-          self->pump();
-        });
-      }
-      return false;
-    }
+    if (looked_at >= look_limit) return pump_later(), false;
     lookahead.look(topic.cache.block_of(lookahead.next()), *subscription.view.filter, *topic.info.type,
                    look_limit - looked_at);
   }
   if (!lookahead.done()) return read_log(subscription), false;
   subscription.view.plan = std::make_shared<const Plan>(lookahead.plan());
   subscription.lookahead.reset();
-  subscription.replay.reset();
+  subscription.leave_log();
   return true;
+}
+
+void Session::pump_later() {
+  if (std::exchange(pump_posted_, true)) return;
+  asio::post(hub_.io, [self = self()] {
+    self->pump_posted_ = false;
+    self->pump();
+  });
 }
 
 bool Session::follow_run(Subscription& subscription) {
@@ -120,6 +123,7 @@ bool Session::follow_run(Subscription& subscription) {
     return false;
   }
   subscription.run = run.run;
+  if (subscription.batch) subscription.batch->start_anew();  // what is open may have been taken back
   answer(protocol::run_began(subscription.id, topic.info.name, run.run, run.offset));
   return true;
 }
@@ -157,15 +161,16 @@ bool Session::end_if_too_slow(Subscription& subscription) {
 
 void Session::write_body(Subscription& subscription, std::shared_ptr<const Body> body) {
   const bool binary = subscription.view.encoding == protocol::Encoding::binary;
-  if (binary) {
+  const std::string& topic = hub_.topics[subscription.topic].info.name;
+  tail_ = binary ? std::string_view() : protocol::events_suffix;
+  if (subscription.batch) {
+    head_ = batch_head(subscription, topic, *body);
+  } else if (binary) {
     const auto header =
         protocol::binary_header(subscription.id, body->first, body->next, body->count, hub_.clock.wall());
     head_.assign(header.data(), header.size());
-    tail_ = {};
   } else {
-    head_ = protocol::events_prefix(subscription.id, hub_.topics[subscription.topic].info.name, body->first, body->next,
-                                    body->count);
-    tail_ = protocol::events_suffix;
+    head_ = protocol::events_prefix(subscription.id, topic, body->first, body->next, body->count);
   }
   body_ = std::move(body);
   subscription.last_sent = hub_.clock.monotonic();
@@ -195,22 +200,28 @@ void Session::on_written(beast::error_code failed, std::size_t size) {
 void Session::read_log(Subscription& subscription) {
   if (replaying_ || subscription.log_ran_dry || hub_.stopping) return;
   ReplayRead work;
-  work.slot = hub_.take_replay_slot();
+  // What is read in several turns keeps its slot.
+  const bool goes_on = subscription.batch && subscription.batch->from_log;
+  work.slot = goes_on ? subscription.batch->from_log->slot : hub_.take_replay_slot();
   if (!work.slot) return;  // the next tick asks again
-  if (subscription.caught_up && !subscription.replay && !subscription.lookahead) {
+  if (subscription.caught_up && !subscription.log && !subscription.lookahead) {
     hub_.counters.add(Counter::replays_healed);
   }
   const Topic& topic = hub_.topics[subscription.topic];
   work.topic = subscription.topic;
   work.start = subscription.lookahead ? subscription.lookahead->next() : subscription.cursor;
   if (subscription.opening) work.start = *subscription.opening;
-  work.replay = subscription.replay;
+  work.log = subscription.log;
   work.view = subscription.view;
   work.lookahead = subscription.lookahead;
   // A look ahead leaves it to the read of the events to tell what is deleted.
   work.skip_deleted = subscription.skip_deleted && !subscription.lookahead;
   work.type = topic.info.type;
-  work.bytes_max = hub_.options.message_size_max;
+  work.limit.bytes = hub_.options.message_size_max;
+  if (subscription.batch) {
+    work.limit = limit_of(subscription.batch->bounds);
+    work.body = subscription.batch->from_log;
+  }
   replaying_ = subscription.reading = true;
   asio::post(hub_.replay_threads, [self = self(), id = subscription.id, work = std::move(work)]() mutable {
     auto chunk = gateway::read_log(self->hub_.source, self->hub_.counters, std::move(work));
@@ -239,19 +250,19 @@ void Session::on_chunk(std::uint32_t id, Result<ReplayChunk> chunk) {
 
 void Session::take_look(Subscription& subscription, Result<ReplayChunk>& chunk) {
   if (chunk) {
-    subscription.replay = std::move(chunk->replay);
+    subscription.log = std::move(chunk->log);
     subscription.log_ran_dry = chunk->looked_at == 0;
     return;
   }
   subscription.lookahead.reset();
-  subscription.replay.reset();
+  subscription.leave_log();
   subscription.lookahead_failed = true;
 }
 
 void Session::take_chunk(Subscription& subscription, ReplayChunk chunk) {
   subscription.lookahead_failed = false;
-  subscription.replay = std::move(chunk.replay);
-  if (subscription.replay) subscription.log_run = subscription.replay->run();
+  subscription.log = std::move(chunk.log);
+  if (subscription.log) subscription.log_run = subscription.log->replay->run();
   const Offset first = chunk.body->first;
   const Offset head = head_of(subscription);
   if (subscription.opening) {
@@ -270,6 +281,15 @@ void Session::take_chunk(Subscription& subscription, ReplayChunk chunk) {
     if (subscription.name) subscription.name->sent(subscription.cursor);
   }
   MILLRACE_ASSERT(first == subscription.cursor, "a chunk of the log begins where it is wanted");
+  if (subscription.batch) {
+    subscription.batch->open.reset();
+    subscription.batch->from_log.reset();
+    // Others have had their turn: what is read goes on.
+    if (!chunk.complete && chunk.body->count > 0) {
+      subscription.batch->from_log = std::move(chunk.body);
+      return;
+    }
+  }
   if (chunk.body->next > subscription.cursor) {
     subscription.ready = std::move(chunk.body);
   } else {

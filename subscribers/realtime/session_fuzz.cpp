@@ -33,7 +33,7 @@ constexpr std::string_view upgrade =
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 // Payloads that a fuzzer would not find by itself.
-constexpr std::array<std::string_view, 8> requests = {
+constexpr std::array<std::string_view, 10> requests = {
     R"({"op":"ping","id":"p"})",
     R"({"op":"subscribe","id":1,"topic":"trade_events"})",
     R"({"op":"subscribe","topic":"trade_events","start":"earliest","filter":{"instrument":"A"},"format":"binary"})",
@@ -42,6 +42,8 @@ constexpr std::array<std::string_view, 8> requests = {
     R"({"op":"books","subscription":1})",
     R"({"op":"unsubscribe","id":2,"subscription":1})",
     "\x03\xe8goodbye",  // of a close frame
+    R"({"op":"subscribe","topic":"trade_events","start":{"offset":30},"mode":"batched","batch":{"age_ms":500,"count":4}})",
+    R"({"op":"ack","subscription":1,"next_offset":3})",
 };
 
 // Flags of a frame.

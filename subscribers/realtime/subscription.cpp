@@ -12,12 +12,12 @@ constexpr std::size_t scan_limit = 64 * 1024;
 constexpr int deleted_retries = 4;
 
 Result<ReplayChunk> look_ahead(ReplayRead& work) {
-  ReplayChunk chunk{std::move(work.replay), nullptr};
+  ReplayChunk chunk{std::move(work.log), nullptr};
   Lookahead& lookahead = *work.lookahead;
   while (!lookahead.done() && chunk.looked_at < scan_limit) {
     EventBlock block;
-    const auto count = chunk.replay->read([&](const LiveEvent& event) { block.append(event, *work.type); },
-                                          std::min<std::size_t>(read_limit, lookahead.end() - lookahead.next()));
+    const auto count = chunk.log->replay->read([&](const LiveEvent& event) { block.append(event, *work.type); },
+                                               std::min<std::size_t>(read_limit, lookahead.end() - lookahead.next()));
     if (!block.empty()) lookahead.look(block, *work.view.filter, *work.type, SIZE_MAX);
     chunk.looked_at += block.count();
     if (!count) return fail(count.error());
@@ -27,35 +27,47 @@ Result<ReplayChunk> look_ahead(ReplayRead& work) {
 }
 
 Result<ReplayChunk> read_events(ReplayRead& work) {
-  auto body = std::make_shared<Body>();
-  body->first = body->next = work.replay->next();
-  body->from_log = true;
+  LogPlace& log = *work.log;
+  auto body = std::move(work.body);
+  if (!body) {
+    body = std::make_shared<Body>();
+    body->first = body->next = log.next();
+    body->from_log = true;
+  }
   body->slot = work.slot;
+  const Offset begin = body->next;
   // JSON made here is of no use to others, so it is not counted with the live path's.
   Counters uncounted;
-  const std::size_t most = std::min(work.events_max, scan_limit);
-  while (has_room(*body, work.bytes_max) && body->next - body->first < most) {
-    EventBlock block;
-    std::size_t limit = std::min<std::size_t>(read_limit, most - (body->next - body->first));
-    if (work.view.plan) limit = std::min<std::size_t>(limit, work.view.plan->end - body->next);
-    if (limit == 0) break;
-    const auto count = work.replay->read([&](const LiveEvent& event) { block.append(event, *work.type); }, limit);
-    // What came before an error is good; the error shows again at the next read, with nothing before it.
-    if (!block.empty()) gather(block, work.view, *work.type, {}, *body, uncounted);
-    if (!count) {
-      if (body->next > body->first) break;
-      return fail(count.error());
+  const std::size_t most = std::min(work.offsets_max, scan_limit);
+  Limit limit = work.limit;
+  limit.end = std::min(limit.end, begin + most);
+  if (work.view.plan) limit.end = std::min(limit.end, work.view.plan->end);
+  bool dry = false;
+  while (has_room(*body, limit) && body->next < limit.end) {
+    if (log.rest.empty()) {
+      const auto wanted = std::min<std::size_t>(read_limit, limit.end - body->next);
+      const auto count = log.replay->read([&](const LiveEvent& event) { log.rest.append(event, *work.type); }, wanted);
+      // What came before an error is good; the error shows again at the next read, with nothing before it.
+      if (!count && log.rest.empty() && body->next == body->first) return fail(count.error());
+      dry = log.rest.empty();
+      if (dry) break;
     }
-    if (*count == 0) break;
+    gather(log.rest, work.view, *work.type, limit, *body, uncounted);
+    if (body->next == log.rest.next()) {
+      log.rest = EventBlock();
+    } else {
+      log.rest.drop_before(body->next);
+    }
   }
-  return ReplayChunk{std::move(work.replay), std::move(body)};
+  const bool complete = dry || !has_room(*body, limit) || (work.view.plan && body->next == work.view.plan->end);
+  return ReplayChunk{std::move(work.log), std::move(body), 0, complete};
 }
 
 Result<ReplayChunk> read_from(EventSource& source, ReplayRead& work) {
-  if (!work.replay) {
+  if (!work.log) {
     auto opened = source.replay(work.topic, work.start, work.view.level);
     if (!opened) return fail(std::move(opened).error());
-    work.replay = std::move(*opened);
+    work.log = std::make_shared<LogPlace>(LogPlace{std::move(*opened), {}});
   }
   return work.lookahead ? look_ahead(work) : read_events(work);
 }
@@ -121,7 +133,7 @@ Result<ReplayChunk> read_log(EventSource& source, Counters& counters, ReplayRead
       counters.add(Counter::replay_errors);
       return chunk;
     }
-    work.replay.reset();
+    work.log.reset();
     work.start = Earliest{};
   }
 }

@@ -124,6 +124,10 @@ class CommandLine {
         ->allow_extra_args(false)
         ->take_all();
     command->add_option("--limit", tail_.limit, "End after so many events");
+    command->add_flag(
+        "--snapshot", tail_.snapshot,
+        "Begin with the latest event of each key (instrument, account ...) before --from, in the order of\n"
+        "their offsets, marked \"snapshot\":true; then everything from there on");
     command->add_flag_callback(
         "--no-follow", [this] { tail_.follow = false; }, "End at what is there now");
   }

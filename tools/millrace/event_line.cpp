@@ -64,10 +64,10 @@ void append_event_line(const Event& event, const schemas::EventType* type, std::
   out += "\"event\":";
   if (type != nullptr && type->id() == event.frame.event_type() && type->verify(event.payload())) {
     type->append_json(event.payload(), out);
-    out += "}\n";
   } else {
-    out += "null,\"invalid\":true}\n";
+    out += "null,\"invalid\":true";
   }
+  out += event.snapshot ? ",\"snapshot\":true}\n" : "}\n";
 }
 
 void append_raw_line(const Event& event, std::string& out) {

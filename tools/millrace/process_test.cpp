@@ -83,6 +83,29 @@ TEST(CommandLine, PublishesAThousandLinesAndReadsTheSameBackEveryWay) {
   EXPECT_EQ(dump.lines, tail.lines);
 }
 
+TEST(CommandLine, TailBeginsWithASnapshotWhereItIsAskedFor) {
+  TestCore core;
+  const std::string lines =
+      R"(printf '{"instrument":"%s","price":"%s"}\n' A 1.0 B 2.0 A 3.0 C 4.0 A 5.0 | $M publish trade_events --wait synced)";
+  ASSERT_EQ(run(core, lines).status, 0);
+  const Ran all = run(core, "$M tail trade_events --from earliest --no-follow");
+  ASSERT_EQ(all.lines.size(), 5u) << all.errors;
+  const auto snapshot = [&](std::size_t i) {
+    return all.lines[i].substr(0, all.lines[i].size() - 1) + ",\"snapshot\":true}";
+  };
+  using testing::ElementsAre;
+  EXPECT_THAT(run(core, "$M tail trade_events --snapshot --no-follow").lines,
+              ElementsAre(snapshot(1), snapshot(3), snapshot(4)));
+  EXPECT_THAT(run(core, "$M tail trade_events --snapshot --from 3 --no-follow").lines,
+              ElementsAre(snapshot(1), snapshot(2), all.lines[3], all.lines[4]));
+  EXPECT_EQ(run(core, "$M tail trade_events --snapshot --from earliest --no-follow").lines, all.lines);
+  EXPECT_THAT(run(core, "$M tail trade_events --snapshot --filter instrument=B --no-follow --level synced").lines,
+              ElementsAre(snapshot(1)));
+  const Ran live = run(core, "$M tail trade_events --snapshot --level live");
+  EXPECT_EQ(live.status, 2);
+  EXPECT_THAT(live.errors, HasSubstr("subscribe at level recorded or synced"));
+}
+
 TEST(CommandLine, TailsLiveUntilCtrlC) {
   TestCore core;
   Process tail({program("millrace"), "tail", "trade_events", "--level", "live", "--socket", core.socket()});

@@ -56,7 +56,7 @@ Exit tail_events(Subscriber& subscriber, const schemas::EventType& type, const T
   bool ended = left == 0;
   ConnectionNotice notice;
   while (!ended && !interrupted()) {
-    if (stop && follower->position().offset >= *stop) break;
+    if (stop && follower->position().offset >= *stop && !follower->giving_snapshot()) break;
     const std::size_t work = subscriber.poll([&](const Event& event) {
       if (ended || (stop && *event.offset >= *stop)) return;
       if (!options.filters.empty() && !(type.verify(event.payload()) && filter->matches(event.payload()))) return;
@@ -90,7 +90,8 @@ Exit tail(const BusOptions& bus_options, const TailOptions& options) {
   const auto topic = bus->topic(options.topic);
   if (!topic) return complain(topic.error());
   if (const auto filter = Filter::parse(options.filters, *topic->type); !filter) return complain(filter.error());
-  auto subscriber = bus->subscribe(options.topic, {.level = *level, .start = *start, .on_gap = say_gap});
+  auto subscriber = bus->subscribe(options.topic,
+                                   {.level = *level, .start = *start, .on_gap = say_gap, .snapshot = options.snapshot});
   if (!subscriber) return complain(subscriber.error());
   catch_interrupts();
   Output out;

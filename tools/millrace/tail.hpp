@@ -19,6 +19,7 @@ struct TailOptions {
   std::string level = "recorded";
   std::vector<std::string> filters{};
   std::optional<std::uint64_t> limit{};  // events shown
+  bool snapshot = false;                 // begin with the latest event of each key
   bool follow = true;                    // else ends at what is recorded (or synced) when it starts
 };
 

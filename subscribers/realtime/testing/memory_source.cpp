@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <set>
 #include <thread>
 
 #include "bus/base/assert.hpp"
@@ -283,6 +285,24 @@ class MemoryName final : public HeldName {
   std::uint64_t generation_;
   Offset begin_;
 };
+
+Status MemorySource::last_values(std::size_t topic, Offset end, const Replay::Handler& handler) {
+  const std::scoped_lock lock(mutex_);
+  const Log& log = logs_[topic];
+  if (end < log.info.first) return fail(ErrorCode::deleted, "retention deleted what comes before");
+  std::map<std::string, Offset> newest;
+  std::string scratch;
+  for (Offset offset = log.info.first; offset < end; ++offset) {
+    const auto payload = view(log, offset).frame.payload();
+    if (!log.info.type->verify(payload)) continue;
+    const auto key = log.info.type->snapshot_key(payload, scratch);
+    if (!key.empty()) newest[std::string(key)] = offset;
+  }
+  std::set<Offset> offsets;
+  for (const auto& [key, offset] : newest) offsets.insert(offset);
+  for (const Offset offset : offsets) handler(view(log, offset));
+  return {};
+}
 
 Result<std::unique_ptr<HeldName>> MemorySource::hold(std::size_t topic, const HoldRequest& request) {
   while (claims_held_) std::this_thread::yield();
