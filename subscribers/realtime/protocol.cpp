@@ -127,6 +127,8 @@ std::string_view to_string(ErrorName name) {
       return "method_not_allowed";
     case ErrorName::bad_parameter:
       return "bad_parameter";
+    case ErrorName::bad_range:
+      return "bad_range";
     case ErrorName::header_too_large:
       return "header_too_large";
     case ErrorName::body_too_large:

@@ -18,7 +18,8 @@
 
 namespace millrace::gateway::protocol {
 
-enum class Encoding { json, binary };
+// The first two are those of messages, the others of HTTP.
+enum class Encoding { json, binary, lines, csv };
 
 // Every code that an error message, over WebSocket or HTTP, can carry.
 enum class ErrorName {
@@ -55,6 +56,7 @@ enum class ErrorName {
   not_found,
   method_not_allowed,
   bad_parameter,
+  bad_range,  // its end lies before its begin
   header_too_large,
   body_too_large,
   bad_http,

@@ -96,17 +96,7 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
                    "this session has its " + std::to_string(subscriptions_.size()) + " subscriptions already");
   }
   const schemas::EventType& type = *topic->info.type;
-  if (!request.filter.field.empty()) {
-    const auto fields = type.filterable();
-    if (std::find(fields.begin(), fields.end(), request.filter.field) == fields.end()) {
-      std::string names;
-      for (const std::string& field : fields) names += (names.empty() ? "" : ", ") + field;
-      return refused(ErrorName::bad_filter, "this topic can be filtered by: " + names);
-    }
-    if (request.filter.field == type.key_field()) {
-      for (const std::string& value : request.filter.values) request.filter.keys.push_back(key_of(value));
-    }
-  }
+  if (auto wrong = fit(request.filter, type)) return refused(ErrorName::bad_filter, std::move(*wrong));
 
   const bool bounded = request.slow != protocol::SlowPolicy::Kind::heal;
   if (request.queue > hub_.options.queue_max) {

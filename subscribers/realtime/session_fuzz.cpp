@@ -106,6 +106,20 @@ void must_be_json(std::string_view text) {
   MILLRACE_ASSERT(!failed, "what the gateway calls JSON is JSON");
 }
 
+// Of a body. False if it is cut off; to HEAD there is none.
+bool skip_chunks(std::string_view& bytes) {
+  if (bytes.empty() || bytes.starts_with("HTTP/1.1 ")) return true;
+  for (;;) {
+    const std::size_t line = bytes.find("\r\n");
+    if (line == std::string_view::npos) return false;
+    const std::size_t size = std::stoul(std::string(bytes.substr(0, line)), nullptr, 16);
+    if (bytes.size() < line + 2 + size + 2) return false;
+    MILLRACE_ASSERT(bytes.substr(line + 2 + size, 2) == "\r\n", "a chunk is as long as it says");
+    bytes.remove_prefix(line + 2 + size + 2);
+    if (size == 0) return true;
+  }
+}
+
 // What the server sent, in the order of its bytes: answers, and frames behind a 101. The last may be cut off.
 void must_be_answers(std::string_view bytes, bool cut) {
   constexpr std::string_view begin = "HTTP/1.1 ";
@@ -117,9 +131,13 @@ void must_be_answers(std::string_view bytes, bool cut) {
     const std::string_view status = bytes.substr(begin.size(), 3);
     bytes.remove_prefix(head + 4);
     if (status == "101") break;
-    constexpr std::array<std::string_view, 11> known = {"200", "400", "403", "404", "405", "413",
-                                                        "426", "431", "500", "501", "503"};
+    constexpr std::array<std::string_view, 13> known = {"200", "400", "403", "404", "405", "410", "413",
+                                                        "416", "426", "431", "500", "501", "503"};
     MILLRACE_ASSERT(std::find(known.begin(), known.end(), status) != known.end(), "an answer is one of PROTOCOL.md's");
+    if (fields.find("Transfer-Encoding: chunked") != std::string_view::npos) {
+      if (!skip_chunks(bytes) && cut) return;
+      continue;
+    }
     constexpr std::string_view length_field = "Content-Length: ";
     const std::size_t length_at = fields.find(length_field);
     if (bytes.empty() || bytes.starts_with(begin)) continue;  // to HEAD, or cut off
