@@ -12,6 +12,7 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/ids.hpp"
+#include "subscribers/historical/pacer.hpp"
 #include "subscribers/realtime/books.hpp"
 #include "subscribers/realtime/event_block.hpp"
 #include "subscribers/realtime/event_source.hpp"
@@ -35,6 +36,7 @@ enum class ErrorName {
   bad_level,               // a level the gateway does not serve, or not to a durable consumer
   bad_consumer,            // `consumer` or `take_over` is none of its forms
   bad_slow,                // `slow` or `queue` is none of its forms, or not for this topic
+  bad_speed,               // `speed` is none of its forms
   bad_mode,                // `mode` or `batch` is none of its forms, or a bound is out of its limits
   bad_on_deleted,          // `on_deleted` is neither error nor skip
   too_slow,                // behind its bound, under `disconnect`
@@ -133,11 +135,32 @@ struct Unsubscribe {
 struct AskBooks {
   std::uint32_t subscription = 0;
 };
+// Recorded events of several topics again, merged and paced.
+struct StartReplay {
+  std::vector<std::string> topics;
+  ReplayStart from;
+  std::optional<std::variant<Offset, WallTime>> to;  // none: what there is
+  Filter filter;
+  Encoding encoding = Encoding::json;
+  Level level = Level::recorded;
+  historical::Speed speed = historical::as_fast_as_possible;
+  bool paused = false;  // from the start
+  bool follow = false;  // goes on into live
+};
+// What else is asked of a replay.
+struct Steer {
+  enum class What { pause, resume, step, speed, seek };
+  What what = What::pause;
+  std::uint32_t subscription = 0;
+  std::uint64_t count = 1;                        // of step
+  historical::Speed speed{};                      // of speed
+  ReplayStart to{};  // of seek
+};
 struct Ping {};
 
 struct Request {
   std::string id = "null";  // as JSON: an integer or a string
-  std::variant<Subscribe, Unsubscribe, AskBooks, Ack, Ping> what;
+  std::variant<Subscribe, Unsubscribe, AskBooks, Ack, StartReplay, Steer, Ping> what;
 };
 [[nodiscard]] std::variant<Request, RequestError> parse_request(std::string_view text);
 
@@ -229,9 +252,12 @@ struct BinaryBatchHeader {
   std::uint32_t closed_by;  // a ClosedBy
 };
 inline constexpr std::uint32_t binary_batch = 1;
+inline constexpr std::uint32_t binary_replay = 2;  // instead of `closed_by`: how many topics; their next offsets follow
 [[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_batch_header(std::uint32_t subscription, Offset first,
                                                                               Offset next, std::uint32_t count,
                                                                               WallTime now, ClosedBy closed_by);
-void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out);
+// `topic`: its place among a replay's, in the upper half of the flags.
+void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out,
+                         std::uint16_t topic = 0);
 
 }  // namespace millrace::gateway::protocol

@@ -67,6 +67,10 @@ void Session::on_read(beast::error_code failed) {
         show_books(request.id, asked->subscription);
       } else if (const auto* ack = std::get_if<protocol::Ack>(&request.what)) {
         acknowledge(request.id, *ack);
+      } else if (auto* wanted_replay = std::get_if<protocol::StartReplay>(&request.what)) {
+        replay(request.id, std::move(*wanted_replay));
+      } else if (const auto* steered = std::get_if<protocol::Steer>(&request.what)) {
+        steer(request.id, *steered);
       } else {
         answer(protocol::pong(request.id, hub_.clock.wall()));
       }
@@ -180,6 +184,7 @@ void Session::end_with(Subscription& subscription, protocol::RequestError error)
 }
 
 void Session::unsubscribe(const std::string& request_id, std::uint32_t id) {
+  if (const auto replay = find_replay(id)) return leave_replay(request_id, *replay);
   const Subscription* subscription = find_confirmed(request_id, id);
   if (!subscription) return;
   answer(protocol::unsubscribed(request_id, account_of(*subscription)));
@@ -235,7 +240,7 @@ void Session::tick(MonotonicTime now) {
     }
     return;
   }
-  if (subscriptions_.empty() && now - last_request_ > hub_.options.idle_timeout) {
+  if (subscriptions_.empty() && replays_.empty() && now - last_request_ > hub_.options.idle_timeout) {
     hub_.counters.add(Counter::sessions_idle);
     return close(websocket::close_code::policy_error, "idle: no subscription and no request");
   }
@@ -246,6 +251,7 @@ void Session::tick(MonotonicTime now) {
     answer(protocol::heartbeat(subscription->id, hub_.topics[subscription->topic].info.name, subscription->cursor,
                                hub_.clock.wall()));
   }
+  tick_replays(now);
   pump();
 }
 
@@ -268,6 +274,7 @@ void Session::end() {
   const auto keep = self();
   state_ = State::ended;
   while (!subscriptions_.empty()) forget(subscriptions_.back()->id);
+  replays_.clear();
   hub_.remove(this);
   beast::error_code ignored;
   socket_.next_layer().close(ignored);

@@ -33,7 +33,7 @@ constexpr std::string_view upgrade =
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 // Payloads that a fuzzer would not find by itself.
-constexpr std::array<std::string_view, 10> requests = {
+constexpr std::array<std::string_view, 14> requests = {
     R"({"op":"ping","id":"p"})",
     R"({"op":"subscribe","id":1,"topic":"trade_events"})",
     R"({"op":"subscribe","topic":"trade_events","start":"earliest","filter":{"instrument":"A"},"format":"binary"})",
@@ -44,6 +44,10 @@ constexpr std::array<std::string_view, 10> requests = {
     "\x03\xe8goodbye",  // of a close frame
     R"({"op":"subscribe","topic":"trade_events","start":{"offset":30},"mode":"batched","batch":{"age_ms":500,"count":4}})",
     R"({"op":"ack","subscription":1,"next_offset":3})",
+    R"({"op":"replay","topics":["trade_events","market_l2"],"speed":10,"follow":true})",
+    R"({"op":"replay","topics":["trade_events"],"from":{"offset":5},"to":{"offset":9},"paused":true})",
+    R"({"op":"step","subscription":1,"count":2})",
+    R"({"op":"seek","subscription":1,"to":{"time":1700000000010000000}})",
 };
 
 // Flags of a frame.
