@@ -27,6 +27,8 @@ enum class Counter : std::size_t {
   http_requests,
   http_errors,          // answered 4xx or 5xx
   http_timeouts,        // a request did not come in time
+  http_streams,         // ranges of events that were asked for
+  http_streams_cut,     // of these, not read in time, or at an end before the range's
   replay_reads,         // chunks read from the log
   replay_errors,        // that failed
   replays_healed,       // live subscriptions that fell behind the cache and went on from the log
@@ -39,31 +41,12 @@ enum class Counter : std::size_t {
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Counter::kinds)> counter_names = {
-    "events",
-    "events_invalid",
-    "json_encoded",
-    "bodies_shared",
-    "messages_sent",
-    "bytes_sent",
-    "sessions_opened",
-    "sessions_refused",
-    "connections_shed",
-    "sessions_cut_slow",
-    "sessions_idle",
-    "sessions_broken",
-    "requests_bad",
-    "requests_oversize",
-    "http_requests",
-    "http_errors",
-    "http_timeouts",
-    "replay_reads",
-    "replay_errors",
-    "replays_healed",
-    "sessions_cut_behind",
-    "conflations",
-    "gaps_conflated",
-    "gaps_deleted",
-    "gaps_not_recorded",
+    "events",        "events_invalid",    "json_encoded",        "bodies_shared",     "messages_sent",
+    "bytes_sent",    "sessions_opened",   "sessions_refused",    "connections_shed",  "sessions_cut_slow",
+    "sessions_idle", "sessions_broken",   "requests_bad",        "requests_oversize", "http_requests",
+    "http_errors",   "http_timeouts",     "http_streams",        "http_streams_cut",  "replay_reads",
+    "replay_errors", "replays_healed",    "sessions_cut_behind", "conflations",       "gaps_conflated",
+    "gaps_deleted",  "gaps_not_recorded",
 };
 
 class Counters {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bus/base/rfc3339.hpp"
 #include "subscribers/realtime/conflation.hpp"
 
 namespace millrace::gateway {
@@ -21,7 +22,40 @@ void note_sequence(Body& body, PublisherId publisher, Sequence sequence, Offset 
   }
   body.streams.push_back({publisher, sequence, at, sequence});
 }
+
+// Of a payload that failed its verifier only the envelope is there.
+void append_row(Offset offset, const EventBlock::Entry& entry, FrameView frame, const schemas::FlatType& columns,
+                std::string& out) {
+  out += std::to_string(offset.value());
+  out += ',';
+  append_rfc3339(entry.record_time, out);
+  out += ',';
+  out += std::to_string(entry.publisher.value());
+  out += ',';
+  out += std::to_string(frame.sequence().value());
+  if (entry.valid) {
+    out += ',';
+    columns.append_csv(frame.payload(), out);
+  } else {
+    out.append(columns.columns().size(), ',');
+  }
+  out += '\n';
+}
 }  // namespace
+
+std::optional<std::string> fit(protocol::Filter& filter, const schemas::EventType& type) {
+  if (filter.field.empty()) return std::nullopt;
+  const auto fields = type.filterable();
+  if (std::find(fields.begin(), fields.end(), filter.field) == fields.end()) {
+    std::string names;
+    for (const std::string& field : fields) names += (names.empty() ? "" : ", ") + field;
+    return "this topic can be filtered by: " + names;
+  }
+  if (filter.field == type.key_field()) {
+    for (const std::string& value : filter.values) filter.keys.push_back(key_of(value));
+  }
+  return std::nullopt;
+}
 
 bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
             const schemas::EventType& type) {
@@ -54,18 +88,23 @@ void gather(EventBlock& block, const View& view, const schemas::EventType& type,
       ++body.conflated;
       continue;
     }
-    if (view.encoding == protocol::Encoding::binary) {
+    if (view.encoding == protocol::Encoding::csv) {
+      append_row(offset, entry, block.frame(i), *view.columns, body.bytes);
+      body.size = body.bytes.size();
+    } else if (view.encoding == protocol::Encoding::binary) {
       body.size += sizeof(protocol::BinaryEntry) + entry.frame_size;
       if (!limit.measure) protocol::append_binary_event(offset, entry, block.frame(i), body.bytes);
     } else {
       bool made = false;
       const std::string_view json = block.json(i, type, made);
       if (made) counters.add(Counter::json_encoded);
-      const bool comma = body.count > 0;
-      body.size += json.size() + (comma ? 1 : 0);
+      const bool lines = view.encoding == protocol::Encoding::lines;
+      const bool comma = !lines && body.count > 0;
+      body.size += json.size() + (lines || comma ? 1 : 0);
       if (!limit.measure) {
         if (comma) body.bytes += ',';
         body.bytes += json;
+        if (lines) body.bytes += '\n';
       }
     }
     ++body.count;

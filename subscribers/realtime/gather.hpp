@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "bus/base/ids.hpp"
+#include "schemas/flat.hpp"
 #include "subscribers/realtime/counters.hpp"
 #include "subscribers/realtime/event_block.hpp"
 #include "subscribers/realtime/protocol.hpp"
@@ -21,6 +23,7 @@ struct View {
   std::shared_ptr<const protocol::Filter> filter = std::make_shared<const protocol::Filter>();
   std::shared_ptr<const Plan> plan;  // of a conflation under way: it leaves out what the plan does not keep
   protocol::Encoding encoding = protocol::Encoding::json;
+  std::shared_ptr<const schemas::FlatType> columns;  // of csv
   Level level = Level::recorded;
 };
 
@@ -34,7 +37,7 @@ struct MissingEvents {
 
 // Events encoded for a message, without what differs from session to session. Shared once complete.
 struct Body {
-  std::string bytes;     // JSON: the events with commas between; binary: entries and frames
+  std::string bytes;     // JSON: the events with commas between; binary: entries and frames; else lines
   std::size_t size = 0;  // of `bytes`, or that they would have where they are only measured
   Offset first;          // accounts for [first, next)
   Offset next;
@@ -55,6 +58,8 @@ struct Body {
   std::shared_ptr<void> slot;  // of the replays that may be under way at once, if it came from the log
 };
 
+// Makes it ready for events of that type. Why it cannot be, if so.
+[[nodiscard]] std::optional<std::string> fit(protocol::Filter& filter, const schemas::EventType& type);
 [[nodiscard]] bool passes(const protocol::Filter& filter, const EventBlock::Entry& entry, FrameView frame,
                           const schemas::EventType& type);
 

@@ -62,6 +62,12 @@ void HttpConnection::on_read(beast::error_code failed) {
   }
   auto routed = route(hub_, target);
   if (const auto* query = std::get_if<EventsQuery>(&routed)) return read_log(*query);
+  if (auto* range = std::get_if<EventsRange>(&routed)) {
+    if (request.version() < 11) {
+      return send(http_error(400, ErrorName::bad_http, "a stream of unknown length needs HTTP/1.1"), keep_alive_);
+    }
+    return stream(std::move(*range));
+  }
   send(std::move(std::get<HttpAnswer>(routed)), keep_alive_);
 }
 
@@ -134,7 +140,9 @@ void HttpConnection::send(HttpAnswer answer, bool keep_alive) {
 }
 
 void HttpConnection::tick(MonotonicTime now) {
+  if (stream_ && !writes_stream()) return read_on();
   if (now <= deadline_) return;
+  if (stream_) hub_.counters.add(Counter::http_streams_cut);
   if (buffer_.size() > 0 || (parser_ && parser_->got_some())) hub_.counters.add(Counter::http_timeouts);
   drop();
 }

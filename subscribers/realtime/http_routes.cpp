@@ -162,9 +162,15 @@ std::optional<std::uint64_t> number(std::string_view text) {
   return value;
 }
 
-std::variant<HttpAnswer, EventsQuery> events_query(Hub& hub, std::string_view name, std::string_view query) {
+std::variant<HttpAnswer, EventsQuery, EventsRange> events_query(Hub& hub, std::string_view name,
+                                                                std::string_view query) {
   const Topic* topic = hub.find(name);
   if (!topic) return http_error(404, ErrorName::unknown_topic, "there is no such topic; GET /v1/topics lists them");
+  if (asks_for_range(query)) {
+    auto range = parse_range(hub, *topic, query);
+    if (auto* wrong = std::get_if<HttpAnswer>(&range)) return std::move(*wrong);
+    return std::get<EventsRange>(std::move(range));
+  }
   EventsQuery wanted{hub.index_of(*topic), Earliest{}, events_limit};
   while (!query.empty()) {
     const std::string_view part = query.substr(0, query.find('&'));
@@ -181,8 +187,10 @@ std::variant<HttpAnswer, EventsQuery> events_query(Hub& hub, std::string_view na
     } else if (key == "limit" && value && *value >= 1 && *value <= events_limit_max) {
       wanted.limit = *value;
     } else {
-      return http_error(400, ErrorName::bad_parameter,
-                        "the parameters are from=OFFSET (default: the oldest) and limit=1..1000 (default 100)");
+      return http_error(
+          400, ErrorName::bad_parameter,
+          "the parameters of a page are from=OFFSET (default: the oldest) and limit=1..1000 (default 100); "
+          "those of a range begin with format=ndjson, csv or flatbuffers");
     }
   }
   return wanted;
@@ -199,7 +207,7 @@ HttpAnswer http_error(unsigned status, ErrorName name, std::string_view message)
   return {status, "application/json", std::move(out)};
 }
 
-std::variant<HttpAnswer, EventsQuery> route(Hub& hub, std::string_view target) {
+std::variant<HttpAnswer, EventsQuery, EventsRange> route(Hub& hub, std::string_view target) {
   const std::string_view path = target.substr(0, target.find('?'));
   const std::string_view query = target.substr(std::min(target.size(), path.size() + 1));
   if (path == "/health") return health_answer(hub);

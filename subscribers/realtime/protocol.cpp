@@ -87,6 +87,8 @@ std::string_view to_string(ErrorName name) {
       return "bad_consumer";
     case ErrorName::bad_slow:
       return "bad_slow";
+    case ErrorName::bad_speed:
+      return "bad_speed";
     case ErrorName::bad_mode:
       return "bad_mode";
     case ErrorName::bad_snapshot:
@@ -129,6 +131,8 @@ std::string_view to_string(ErrorName name) {
       return "method_not_allowed";
     case ErrorName::bad_parameter:
       return "bad_parameter";
+    case ErrorName::bad_range:
+      return "bad_range";
     case ErrorName::header_too_large:
       return "header_too_large";
     case ErrorName::body_too_large:
@@ -442,12 +446,13 @@ std::array<char, sizeof(BinaryBatchHeader)> binary_snapshot_header(std::uint32_t
       BinaryBatchHeader{common, binary_snapshot, last ? 1u : 0u});
 }
 
-void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out) {
+void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out,
+                         std::uint16_t topic) {
   const BinaryEntry header{offset.value(),
                            entry.record_time.ns,
                            static_cast<std::uint32_t>(entry.publisher.value()),
                            static_cast<std::uint32_t>(entry.epoch.value()),
-                           entry.valid ? 0 : binary_invalid,
+                           (entry.valid ? 0 : binary_invalid) | static_cast<std::uint32_t>(topic) << 16,
                            entry.frame_size};
   const auto bytes = std::bit_cast<std::array<char, sizeof(BinaryEntry)>>(header);
   out.append(bytes.data(), bytes.size());

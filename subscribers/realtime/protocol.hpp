@@ -12,13 +12,15 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/ids.hpp"
+#include "subscribers/historical/pacer.hpp"
 #include "subscribers/realtime/books.hpp"
 #include "subscribers/realtime/event_block.hpp"
 #include "subscribers/realtime/event_source.hpp"
 
 namespace millrace::gateway::protocol {
 
-enum class Encoding { json, binary };
+// The first two are those of messages, the others of HTTP.
+enum class Encoding { json, binary, lines, csv };
 
 // Every code that an error message, over WebSocket or HTTP, can carry.
 enum class ErrorName {
@@ -34,6 +36,7 @@ enum class ErrorName {
   bad_level,               // a level the gateway does not serve, or not to a durable consumer
   bad_consumer,            // `consumer` or `take_over` is none of its forms
   bad_slow,                // `slow` or `queue` is none of its forms, or not for this topic
+  bad_speed,               // `speed` is none of its forms
   bad_mode,                // `mode` or `batch` is none of its forms, or a bound is out of its limits
   bad_snapshot,            // `snapshot` is no boolean, or the topic's events have no key
   bad_on_deleted,          // `on_deleted` is neither error nor skip
@@ -56,6 +59,7 @@ enum class ErrorName {
   not_found,
   method_not_allowed,
   bad_parameter,
+  bad_range,  // its end lies before its begin
   header_too_large,
   body_too_large,
   bad_http,
@@ -133,11 +137,32 @@ struct Unsubscribe {
 struct AskBooks {
   std::uint32_t subscription = 0;
 };
+// Recorded events of several topics again, merged and paced.
+struct StartReplay {
+  std::vector<std::string> topics;
+  ReplayStart from;
+  std::optional<std::variant<Offset, WallTime>> to;  // none: what there is
+  Filter filter;
+  Encoding encoding = Encoding::json;
+  Level level = Level::recorded;
+  historical::Speed speed = historical::as_fast_as_possible;
+  bool paused = false;  // from the start
+  bool follow = false;  // goes on into live
+};
+// What else is asked of a replay.
+struct Steer {
+  enum class What { pause, resume, step, speed, seek };
+  What what = What::pause;
+  std::uint32_t subscription = 0;
+  std::uint64_t count = 1;                        // of step
+  historical::Speed speed{};                      // of speed
+  ReplayStart to{};  // of seek
+};
 struct Ping {};
 
 struct Request {
   std::string id = "null";  // as JSON: an integer or a string
-  std::variant<Subscribe, Unsubscribe, AskBooks, Ack, Ping> what;
+  std::variant<Subscribe, Unsubscribe, AskBooks, Ack, StartReplay, Steer, Ping> what;
 };
 [[nodiscard]] std::variant<Request, RequestError> parse_request(std::string_view text);
 
@@ -237,9 +262,12 @@ inline constexpr std::uint32_t binary_snapshot = 2;
 [[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_snapshot_header(std::uint32_t subscription,
                                                                                  Offset as_of, std::uint32_t count,
                                                                                  WallTime now, bool last);
+inline constexpr std::uint32_t binary_replay = 3;  // `detail`: how many topics; their next offsets follow
 [[nodiscard]] std::array<char, sizeof(BinaryBatchHeader)> binary_batch_header(std::uint32_t subscription, Offset first,
                                                                               Offset next, std::uint32_t count,
                                                                               WallTime now, ClosedBy closed_by);
-void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out);
+// `topic`: its place among a replay's, in the upper half of the flags.
+void append_binary_event(Offset offset, const EventBlock::Entry& entry, FrameView frame, std::string& out,
+                         std::uint16_t topic = 0);
 
 }  // namespace millrace::gateway::protocol

@@ -33,8 +33,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     MILLRACE_ASSERT(!from || *from <= world.hub.topics[query->topic].cache.next(), "and begins where there is a log");
     return 0;
   }
+  if (const auto* range = std::get_if<EventsRange>(&routed)) {
+    MILLRACE_ASSERT(range->topic < world.hub.topics.size(), "the topic exists");
+    MILLRACE_ASSERT(range->end <= world.hub.topics[range->topic].cache.next(), "a range ends where the log does");
+    MILLRACE_ASSERT(range->count >= 1 && range->view.filter->values.size() <= 64, "it is bounded");
+    MILLRACE_ASSERT((range->view.encoding == protocol::Encoding::csv) == (range->view.columns != nullptr),
+                    "rows have columns");
+    const auto* first = std::get_if<Offset>(&range->from);
+    MILLRACE_ASSERT(!first || *first <= world.hub.topics[range->topic].cache.next(), "it begins where there is a log");
+    return 0;
+  }
   const auto& answer = std::get<HttpAnswer>(routed);
-  MILLRACE_ASSERT(answer.status == 200 || answer.status == 400 || answer.status == 404 || answer.status == 426,
+  MILLRACE_ASSERT(answer.status == 200 || answer.status == 400 || answer.status == 404 || answer.status == 416 ||
+                      answer.status == 426,
                   "all is well here, so a bad answer is the client's doing");
   if (answer.content_type == "application/json") {
     boost::json::error_code failed;

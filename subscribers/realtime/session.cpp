@@ -67,6 +67,10 @@ void Session::on_read(beast::error_code failed) {
         show_books(request.id, asked->subscription);
       } else if (const auto* ack = std::get_if<protocol::Ack>(&request.what)) {
         acknowledge(request.id, *ack);
+      } else if (auto* wanted_replay = std::get_if<protocol::StartReplay>(&request.what)) {
+        replay(request.id, std::move(*wanted_replay));
+      } else if (const auto* steered = std::get_if<protocol::Steer>(&request.what)) {
+        steer(request.id, *steered);
       } else {
         answer(protocol::pong(request.id, hub_.clock.wall()));
       }
@@ -96,17 +100,7 @@ void Session::subscribe(const std::string& request_id, protocol::Subscribe reque
                    "this session has its " + std::to_string(subscriptions_.size()) + " subscriptions already");
   }
   const schemas::EventType& type = *topic->info.type;
-  if (!request.filter.field.empty()) {
-    const auto fields = type.filterable();
-    if (std::find(fields.begin(), fields.end(), request.filter.field) == fields.end()) {
-      std::string names;
-      for (const std::string& field : fields) names += (names.empty() ? "" : ", ") + field;
-      return refused(ErrorName::bad_filter, "this topic can be filtered by: " + names);
-    }
-    if (request.filter.field == type.key_field()) {
-      for (const std::string& value : request.filter.values) request.filter.keys.push_back(key_of(value));
-    }
-  }
+  if (auto wrong = fit(request.filter, type)) return refused(ErrorName::bad_filter, std::move(*wrong));
 
   const bool bounded = request.slow != protocol::SlowPolicy::Kind::heal;
   if (request.queue > hub_.options.queue_max) {
@@ -195,6 +189,7 @@ void Session::end_with(Subscription& subscription, protocol::RequestError error)
 }
 
 void Session::unsubscribe(const std::string& request_id, std::uint32_t id) {
+  if (const auto replay = find_replay(id)) return leave_replay(request_id, *replay);
   const Subscription* subscription = find_confirmed(request_id, id);
   if (!subscription) return;
   answer(protocol::unsubscribed(request_id, account_of(*subscription)));
@@ -250,7 +245,7 @@ void Session::tick(MonotonicTime now) {
     }
     return;
   }
-  if (subscriptions_.empty() && now - last_request_ > hub_.options.idle_timeout) {
+  if (subscriptions_.empty() && replays_.empty() && now - last_request_ > hub_.options.idle_timeout) {
     hub_.counters.add(Counter::sessions_idle);
     return close(websocket::close_code::policy_error, "idle: no subscription and no request");
   }
@@ -261,6 +256,7 @@ void Session::tick(MonotonicTime now) {
     answer(protocol::heartbeat(subscription->id, hub_.topics[subscription->topic].info.name, subscription->cursor,
                                hub_.clock.wall()));
   }
+  tick_replays(now);
   pump();
 }
 
@@ -283,6 +279,7 @@ void Session::end() {
   const auto keep = self();
   state_ = State::ended;
   while (!subscriptions_.empty()) forget(subscriptions_.back()->id);
+  replays_.clear();
   hub_.remove(this);
   beast::error_code ignored;
   socket_.next_layer().close(ignored);

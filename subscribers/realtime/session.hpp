@@ -10,6 +10,7 @@
 
 #include "subscribers/realtime/hub.hpp"
 #include "subscribers/realtime/net.hpp"
+#include "subscribers/realtime/paced_replay.hpp"
 #include "subscribers/realtime/protocol.hpp"
 #include "subscribers/realtime/subscription.hpp"
 
@@ -31,6 +32,24 @@ class Session final : public Connection {
   void woken() override { pump(); }
   void say_goodbye() override { close(websocket::close_code::going_away, "the gateway stops"); }
   void drop() override { end(); }
+
+  // While a thread is `reading` for it, `paced` and `opening` are that thread's.
+  struct SessionReplay {
+    std::uint32_t id = 0;
+    std::unique_ptr<PacedReplay> paced;
+    protocol::Encoding encoding = protocol::Encoding::json;
+    Level level = Level::recorded;
+    bool follow = false;
+    protocol::Filter filter;
+    std::optional<ReplayStart> opening;  // it is to go there
+    std::string request_id;              // of who asked for that
+    bool begun = false;                  // its client knows its number
+    bool reading = false;
+    std::optional<PacedReplay::Chunk> ready;
+    std::optional<MonotonicTime> due;  // of its next event, if that is not yet
+    std::deque<std::pair<std::string, protocol::Steer>> waiting;
+    MonotonicTime last_sent;
+  };
 
  private:
   enum class State { opening, open, closing, ended };
@@ -96,6 +115,19 @@ class Session final : public Connection {
   void take_look(Subscription& subscription, Result<ReplayChunk>& chunk);
   void take_chunk(Subscription& subscription, ReplayChunk chunk);
 
+  void replay(const std::string& request_id, protocol::StartReplay request);
+  void steer(const std::string& request_id, const protocol::Steer& steer);
+  [[nodiscard]] std::shared_ptr<SessionReplay> find_replay(std::uint32_t id);
+  void send_replay(const std::shared_ptr<SessionReplay>& replay);
+  void read_replay(const std::shared_ptr<SessionReplay>& replay);
+  void on_replay_read(const std::shared_ptr<SessionReplay>& replay, PacedReplay::Chunk chunk, const Status& opened);
+  void write_replay(SessionReplay& replay);
+  [[nodiscard]] bool end_replay(SessionReplay& replay);
+  void forget_replay(const SessionReplay& replay);
+  void leave_replay(const std::string& request_id, const SessionReplay& replay);
+  void tick_replays(MonotonicTime now);
+  void wake_me_at(MonotonicTime when);
+
   void close(websocket::close_code code, std::string_view reason);
   void close_now();
   void end();
@@ -109,7 +141,8 @@ class Session final : public Connection {
   bool reading_ = false;
   std::deque<std::string> answers_;
   std::vector<std::unique_ptr<Subscription>> subscriptions_;
-  std::size_t turn_ = 0;  // of the subscription that is asked first
+  std::vector<std::shared_ptr<SessionReplay>> replays_;
+  std::size_t turn_ = 0;  // of the subscription, or replay, that is asked first
   std::uint32_t last_id_ = 0;
   bool too_slow_ = false;  // a subscription was behind its bound: the session ends once that has been told
   bool pump_posted_ = false;

@@ -47,12 +47,7 @@ bool Session::close_batch(Subscription& subscription) {
   const MonotonicTime due = batch.opened + batch.bounds.age;
   // Of events that all fail the filter there is nothing to wait for: they are passed over.
   if (open.count > 0 && has_room(open, limit) && now < due) {
-    if (wakes_at_ && *wakes_at_ <= now) wakes_at_.reset();
-    if (!wakes_at_ || due < *wakes_at_) {
-      wakes_at_ = due;
-      hub_.wake_at(due, shared_from_this());
-    }
-    return false;
+    return wake_me_at(due), false;
   }
   limit.end = open.next;
   limit.measure = false;

@@ -31,9 +31,15 @@ void Session::pump() {
 }
 
 void Session::send_next() {
-  for (std::size_t i = 0; i < subscriptions_.size(); ++i) {
-    const std::size_t index = (turn_ + i) % subscriptions_.size();
-    send_events(*subscriptions_[index]);
+  const std::size_t all = subscriptions_.size() + replays_.size();
+  for (std::size_t i = 0; i < all; ++i) {
+    const std::size_t index = (turn_ + i) % all;
+    if (index < subscriptions_.size()) {
+      send_events(*subscriptions_[index]);
+    } else {
+      const auto replay = replays_[index - subscriptions_.size()];
+      send_replay(replay);
+    }
     if (writing_) turn_ = index + 1;
     if (writing_ || !answers_.empty() || too_slow_) return;
   }

@@ -1,0 +1,258 @@
+// Proves what a replay over WebSocket may be relied on for: every event of its topics once, merged by record time, as
+// far as its client reads; and that it does what it is told on the way, and goes on into live without a gap.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <thread>
+
+#include "subscribers/realtime/client/ws_client.hpp"
+#include "subscribers/realtime/gateway.hpp"
+#include "subscribers/realtime/paced_replay.hpp"
+#include "subscribers/realtime/testing/memory_source.hpp"
+
+namespace millrace::gateway {
+namespace {
+
+using client::WsClient;
+using testing::MemorySource;
+namespace json = boost::json;
+
+std::uint64_t number(const json::value& object, const char* field) {
+  return object.at(field).to_number<std::uint64_t>();
+}
+
+class ReplayTest : public ::testing::Test {
+ protected:
+  ReplayTest() { options_.heartbeat = std::chrono::milliseconds(20); }
+  void start() {
+    options_.port = 0;
+    gateway_ = std::make_unique<Gateway>(source_, options_);
+    ASSERT_TRUE(gateway_->start());
+  }
+  void publish(std::size_t topic, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) source_.publish_numbered(topic, i % 2 == 0 ? "A" : "B");
+  }
+  static json::value ask(WsClient& client, const std::string& request, std::string_view answer = "replay_state") {
+    client.send(request);
+    return client.receive_type(answer);
+  }
+  static std::string refusal(WsClient& client, const std::string& request) {
+    const auto error = ask(client, request, "error");
+    return error.is_null() ? "closed" : error.at("code").as_string().c_str();
+  }
+  // Takes events until the replay is at its end, which it returns.
+  static json::value to_the_end(WsClient& client, std::vector<json::value>& events) {
+    while (const auto message = client.receive()) {
+      auto parsed = json::parse(*message);
+      if (parsed.at("type") == "replayed" || parsed.at("type") == "error") return parsed;
+      if (parsed.at("type") != "replay_events") continue;
+      EXPECT_EQ(parsed.at("events").as_array().size(), number(parsed, "count"));
+      for (const auto& event : parsed.at("events").as_array()) events.push_back(event);
+    }
+    return {{"type", "closed"}};
+  }
+
+  MemorySource source_{{"trade_events", "market_l2"}};
+  GatewayOptions options_;
+  std::unique_ptr<Gateway> gateway_;
+};
+
+TEST_F(ReplayTest, TopicsComeMergedByRecordTime) {
+  publish(0, 3'000);
+  publish(1, 2'000);
+  start();
+  WsClient client(gateway_->port());
+  const auto begun = ask(client, R"({"op":"replay","id":7,"topics":["market_l2","trade_events"]})", "replaying");
+  EXPECT_EQ(begun.at("id"), 7);
+  EXPECT_EQ(begun.at("speed"), "max");
+  std::vector<json::value> events;
+  const auto end = to_the_end(client, events);
+  EXPECT_EQ(end.at("type"), "replayed");
+  EXPECT_EQ(number(end, "count"), 5'000u);
+  EXPECT_EQ(json::serialize(end.at("next_offsets")), "[2000,3000]");
+  ASSERT_EQ(events.size(), 5'000u);
+  std::uint64_t books = 0;
+  std::uint64_t trades = 0;
+  for (const auto& event : events) {
+    const bool book = event.at("topic") == "market_l2";
+    ASSERT_EQ(number(event, "offset"), book ? books++ : trades++);
+    // At the same time the topic that was named first comes first.
+    ASSERT_TRUE(books >= 2'000 || books == trades || books == trades + 1);
+  }
+}
+
+TEST_F(ReplayTest, ARangeAndAFilterLeaveTheRestOut) {
+  publish(0, 100);
+  start();
+  WsClient client(gateway_->port());
+  std::vector<json::value> events;
+  client.send(R"({"op":"replay","topics":["trade_events"],"from":{"offset":10},"to":{"offset":20},"filter":{"instrument":"B"}})");
+  (void)to_the_end(client, events);
+  ASSERT_EQ(events.size(), 5u);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_EQ(number(events[i], "offset"), 11 + 2 * i);
+  events.clear();
+  client.send(R"({"op":"replay","topics":["trade_events"],"from":{"time":1700000000090000000},"to":{"time":1700000000095000000}})");
+  (void)to_the_end(client, events);
+  ASSERT_EQ(events.size(), 5u);
+  EXPECT_EQ(number(events[0], "offset"), 90u);
+}
+
+TEST_F(ReplayTest, ItIsSteppedSoughtAndResumed) {
+  publish(0, 1'000);
+  start();
+  WsClient client(gateway_->port());
+  ASSERT_FALSE(ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying").is_null());
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(number(client.receive_type("heartbeat"), "count"), 0u) << "nothing comes";
+  client.send(R"({"op":"step","subscription":1,"count":3})");
+  const auto three = client.receive_type("replay_events");
+  EXPECT_EQ(number(three, "count"), 3u);
+  EXPECT_EQ(json::serialize(three.at("next_offsets")), "[3]");
+  const auto sought = ask(client, R"({"op":"seek","id":"s","subscription":1,"to":{"offset":500}})");
+  EXPECT_EQ(json::serialize(sought.at("next_offsets")), "[500]");
+  EXPECT_EQ(sought.at("id"), "s");
+  client.send(R"({"op":"step","subscription":1})");
+  const auto one = client.receive_type("replay_events");
+  EXPECT_EQ(number(one, "count"), 1u);
+  EXPECT_EQ(number(one.at("events").as_array().at(0), "offset"), 500u);
+  EXPECT_EQ(refusal(client, R"({"op":"seek","subscription":1,"to":{"offset":1001}})"), "offset_ahead");
+  EXPECT_EQ(json::serialize(ask(client, R"({"op":"pause","subscription":1})").at("next_offsets")), "[501]")
+      << "a seek that fails changes nothing";
+  EXPECT_EQ(ask(client, R"({"op":"seek","subscription":1,"to":{"time":1700000000990000000}})").at("paused"), true);
+  client.send(R"({"op":"resume","subscription":1})");
+  std::vector<json::value> events;
+  const auto end = to_the_end(client, events);
+  ASSERT_EQ(events.size(), 10u);
+  EXPECT_EQ(number(events[0], "offset"), 990u);
+  EXPECT_EQ(end.at("type"), "replayed");
+  EXPECT_EQ(refusal(client, R"({"op":"pause","subscription":1})"), "unknown_subscription");
+}
+
+TEST_F(ReplayTest, ASlowOneWaitsForTheNextAndMayBeHurriedOn) {
+  source_.publish(0, R"({"instrument":"A"})", WallTime{1'000'000'000});
+  source_.publish(0, R"({"instrument":"A"})", WallTime{1'020'000'000});
+  source_.publish(0, R"({"instrument":"A"})", WallTime{4'000'000'000'000});
+  start();
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events"],"speed":1})");
+  EXPECT_EQ(number(client.receive_type("replay_events").at("events").as_array().at(0), "offset"), 0u);
+  EXPECT_EQ(number(client.receive_type("replay_events").at("events").as_array().at(0), "offset"), 1u);
+  // The third is due in an hour.
+  EXPECT_EQ(number(client.receive_type("heartbeat"), "count"), 2u);
+  EXPECT_EQ(ask(client, R"({"op":"speed","subscription":1,"speed":"0.5x"})").at("speed"), "0.500");
+  EXPECT_EQ(number(client.receive_type("heartbeat"), "count"), 2u);
+  client.send(R"({"op":"speed","subscription":1,"speed":"max"})");
+  std::vector<json::value> events;
+  EXPECT_EQ(to_the_end(client, events).at("type"), "replayed");
+  EXPECT_EQ(events.size(), 1u);
+}
+
+TEST_F(ReplayTest, ItGoesOnIntoLiveWithNeitherGapNorDuplicate) {
+  publish(0, 5'000);
+  start();
+  std::thread publisher([this] { publish(0, 20'000); });
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events"],"from":{"offset":100},"follow":true})");
+  std::vector<json::value> events;
+  const auto end = to_the_end(client, events);
+  publisher.join();
+  ASSERT_EQ(end.at("type"), "replayed") << end;
+  const auto followed_by = end.at("followed_by").as_array().at(0).to_number<std::uint64_t>();
+  const auto subscribed = client.receive_type("subscribed");
+  EXPECT_EQ(number(subscribed, "subscription"), followed_by);
+  EXPECT_EQ(number(subscribed, "first_offset"), 100 + events.size());
+  publish(0, 1);
+  for (const auto& event : client.receive_events(25'001 - 100 - events.size())) events.push_back(event);
+  ASSERT_EQ(events.size(), 24'901u);
+  for (std::size_t i = 0; i < events.size(); ++i) ASSERT_EQ(number(events[i], "offset"), 100 + i);
+}
+
+TEST_F(ReplayTest, ABinaryOneNamesTheTopicOfEachEventAndWhereEachGoesOn) {
+  publish(0, 3);
+  publish(1, 2);
+  start();
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events","market_l2"],"format":"binary"})");
+  std::optional<std::string> message;
+  do {
+    message = client.receive();
+  } while (message && !client.last_was_binary());
+  ASSERT_TRUE(message);
+  protocol::BinaryBatchHeader header{};
+  std::memcpy(&header, message->data(), sizeof header);
+  ASSERT_EQ(header.common.header_size, 64u);
+  EXPECT_EQ(header.common.count, 5u);
+  EXPECT_EQ(header.kind, protocol::binary_replay);
+  std::array<std::uint64_t, 2> next{};
+  std::memcpy(next.data(), message->data() + sizeof header, sizeof next);
+  EXPECT_EQ(next, (std::array<std::uint64_t, 2>{3, 2}));
+  std::size_t at = header.common.header_size;
+  for (const std::uint32_t topic : {0u, 1u, 0u, 1u, 0u}) {
+    protocol::BinaryEntry entry{};
+    ASSERT_LE(at + sizeof entry, message->size());
+    std::memcpy(&entry, message->data() + at, sizeof entry);
+    EXPECT_EQ(entry.flags >> 16, topic);
+    at += header.common.entry_header_size + entry.frame_size;
+  }
+  EXPECT_EQ(at, message->size());
+}
+
+TEST_F(ReplayTest, AClientThatDoesNotReadMakesItWaitAndIsCutOff) {
+  options_.send_buffer = 4096;
+  options_.write_timeout = std::chrono::milliseconds(300);
+  publish(0, 50'000);
+  start();
+  WsClient deaf(gateway_->port(), {.receive_buffer = 4096, .origin = {}});
+  deaf.send(R"({"op":"replay","topics":["trade_events"]})");
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (gateway_->count(Counter::sessions_cut_slow) == 0 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::yield();
+  }
+  EXPECT_EQ(gateway_->count(Counter::sessions_cut_slow), 1u);
+  EXPECT_LE(gateway_->count(Counter::replay_reads), 8u) << "what is not read is not fetched either";
+}
+
+TEST_F(ReplayTest, WhatIsDeletedOnTheWayEndsItWithAnError) {
+  publish(0, 100);
+  start();
+  WsClient client(gateway_->port());
+  ASSERT_FALSE(ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying").is_null());
+  source_.forget_before(0, Offset(90));
+  client.send(R"({"op":"resume","subscription":1})");
+  std::vector<json::value> events;
+  const auto error = to_the_end(client, events);
+  EXPECT_EQ(error.at("type"), "error");
+  EXPECT_EQ(error.at("code"), "offset_deleted");
+  EXPECT_EQ(error.at("subscription"), 1);
+  EXPECT_EQ(refusal(client, R"({"op":"replay","topics":["trade_events"],"from":{"offset":5}})"), "offset_deleted");
+}
+
+TEST_F(ReplayTest, WhatIsWrongIsNamed) {
+  publish(0, 10);
+  start();
+  WsClient client(gateway_->port());
+  const auto code = [&](const std::string& fields) { return refusal(client, R"({"op":"replay",)" + fields + "}"); };
+  EXPECT_EQ(code(R"("topics":["nothing"])"), "unknown_topic");
+  EXPECT_EQ(code(R"("topics":[])"), "bad_request");
+  EXPECT_EQ(code(R"("topics":["trade_events","trade_events"])"), "bad_request");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"from":{"offset":11})"), "offset_ahead");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"to":{"offset":11})"), "offset_ahead");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"from":{"offset":5},"to":{"offset":4})"), "bad_start");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"from":"live")"), "bad_start");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"from":{"time":"noon"})"), "bad_start");
+  EXPECT_EQ(code(R"("topics":["trade_events","market_l2"],"from":{"offset":1})"), "bad_start");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"speed":0)"), "bad_speed");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"speed":"fast")"), "bad_speed");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"filter":{"colour":"red"})"), "bad_filter");
+  EXPECT_EQ(code(R"("topics":["trade_events"],"follow":true,"to":{"offset":5})"), "bad_start");
+  EXPECT_EQ(refusal(client, R"({"op":"step","subscription":9})"), "unknown_subscription");
+  for (int i = 0; i < 4; ++i) {
+    ASSERT_FALSE(ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying").is_null());
+  }
+  EXPECT_EQ(code(R"("topics":["trade_events"])"), "too_many_subscriptions");
+  client.send(R"({"op":"unsubscribe","subscription":1})");
+  EXPECT_EQ(client.receive_type("unsubscribed").at("subscription"), 1);
+  EXPECT_FALSE(ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying").is_null());
+}
+
+}  // namespace
+}  // namespace millrace::gateway
