@@ -14,6 +14,7 @@
 #include "tools/millrace/status.hpp"
 #include "tools/millrace/tail.hpp"
 #include "tools/millrace/wal_dump.hpp"
+#include "tools/millrace/wal_export.hpp"
 #include "tools/millrace/wal_verify.hpp"
 
 namespace millrace::cli {
@@ -196,11 +197,40 @@ class CommandLine {
                                "  millrace wal dump ./log/trade_events --raw",
                                [this] { return with_output([this](Output& out) { return wal_dump(dump_, out); }); });
     add_log_options(dump, dump_.choice);
-    dump->add_option("--from", dump_.from, "earliest, an offset, or a time as in `tail`")
+    add_range_options(dump, dump_.range);
+    dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
+    add_export(*wal);
+  }
+
+  void add_export(CLI::App& wal) {
+    CLI::App* const command =
+        add(wal, "export", "The events as one file: a table as CSV or SQLite, or JSON lines",
+            "  millrace wal export trade_events --format csv --out trades.csv\n"
+            "  millrace wal export market_l2 --format sqlite --out books.db --from 2026-03-01T09:30:00Z "
+            "--to 2026-03-01T15:00:00Z\n"
+            "  millrace wal export ./log/fills --format ndjson --filter instrument=MILL --out fills.jsonl",
+            [this] { return wal_export(export_); });
+    add_log_options(command, export_.choice);
+    add_range_options(command, export_.range);
+    command->add_option("--format", export_.format, "csv, ndjson (as `wal dump` prints) or sqlite (a table a type)")
+        ->required()
+        ->check(CLI::IsMember({"csv", "ndjson", "sqlite"}));
+    command->add_option("--out", export_.out, "The file; it appears when all of it is there")->required();
+    command->add_flag("--force", export_.force, "Replace a file of that name");
+  }
+
+  void add_range_options(CLI::App* command, LogRange& range) {
+    command->add_option("--from", range.from, "earliest, an offset, or a time as in `tail`")
         ->capture_default_str()
         ->check(parses(parse_start));
-    dump->add_option("--limit", dump_.limit, "End after so many events");
-    dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
+    command->add_option("--to", range.to, "End before this offset or time (default: at what is there now)")
+        ->check(parses(parse_start));
+    command
+        ->add_option("--filter", range.filters,
+                     "FIELD=VALUE, as often as you like. Several on one field: any of them; on several fields: each")
+        ->allow_extra_args(false)
+        ->take_all();
+    command->add_option("--limit", range.limit, "End after so many events");
   }
 
   void add_doctor() {
@@ -227,6 +257,7 @@ class CommandLine {
   std::string reopen_;
   LogChoice verify_;
   DumpOptions dump_;
+  ExportOptions export_;
   DoctorOptions doctor_;
   std::function<Exit()> command_;
 };
