@@ -73,9 +73,27 @@ Result<std::optional<Table>> decode(Bytes copy, const std::string& path) {
 
 Result<Checkpoints> Checkpoints::open(FileSystem& files, const std::string& folder, LogId log_id) {
   Checkpoints checkpoints(files, folder, log_id);
-  const std::string path = join(folder, file_name);
-  const auto file = files.open(path, OpenMode::read);
-  if (!file && file.error().code == ErrorCode::not_found) return checkpoints;
+  const auto there = checkpoints.load();
+  if (!there) return fail(there.error());
+  if (*there) MILLRACE_TRY(checkpoints.settle());
+  return checkpoints;
+}
+
+Result<std::vector<ConsumerRecord>> Checkpoints::look(FileSystem& files, const std::string& folder, LogId log_id) {
+  // A copy is bad while the core writes it, and by the time the other is read that one may be in turn.
+  constexpr int attempts_max = 8;
+  for (int attempt = 1;; ++attempt) {
+    Checkpoints checkpoints(files, folder, log_id);
+    const auto there = checkpoints.load();
+    if (there) return std::move(checkpoints.records_);
+    if (there.error().code != ErrorCode::corrupt || attempt == attempts_max) return fail(there.error());
+  }
+}
+
+Result<bool> Checkpoints::load() {
+  const std::string path = join(folder_, file_name);
+  const auto file = files_->open(path, OpenMode::read);
+  if (!file && file.error().code == ErrorCode::not_found) return false;
   if (!file) return fail(file.error());
   std::vector<std::byte> bytes(2 * consumers_copy_bytes);
   const auto got = (*file)->pread(bytes, 0);
@@ -91,18 +109,17 @@ Result<Checkpoints> Checkpoints::open(FileSystem& files, const std::string& fold
     return fail(ErrorCode::corrupt, "both copies of the consumers' checkpoints in " + path +
                                         " are bad; restore it from a copy, or move it away: consumers then begin anew");
   }
-  checkpoints.newest_ = !copies[0] || (copies[1] && copies[1]->number > copies[0]->number) ? 1 : 0;
-  checkpoints.one_copy_bad_ = !copies[0] || !copies[1];
-  Table& newest = *copies[checkpoints.newest_];
-  if (newest.log_id != log_id) {
+  newest_ = !copies[0] || (copies[1] && copies[1]->number > copies[0]->number) ? 1 : 0;
+  one_copy_bad_ = !copies[0] || !copies[1];
+  Table& newest = *copies[newest_];
+  if (newest.log_id != log_id_) {
     return fail(ErrorCode::invalid_argument, path + " belongs to the log " + to_hex(newest.log_id.bytes) +
-                                                 ", not to the log " + to_hex(log_id.bytes) +
+                                                 ", not to the log " + to_hex(log_id_.bytes) +
                                                  " beside it; move it away: consumers then begin anew");
   }
-  checkpoints.number_ = newest.number;
-  checkpoints.records_ = std::move(newest.records);
-  MILLRACE_TRY(checkpoints.settle());
-  return checkpoints;
+  number_ = newest.number;
+  records_ = std::move(newest.records);
+  return true;
 }
 
 std::vector<std::byte> Checkpoints::encode(const std::vector<ConsumerRecord>& records, std::uint64_t number) const {

@@ -30,6 +30,11 @@ class Checkpoints {
   // unsupported (another version), invalid_argument (the table of another log), io_failed.
   [[nodiscard]] static Result<Checkpoints> open(FileSystem& files, const std::string& folder, LogId log_id);
 
+  // The records alone, for who is not the core: writes nothing, and may run beside it. They may be a store ahead of
+  // what is durable. Errors: as open().
+  [[nodiscard]] static Result<std::vector<ConsumerRecord>> look(FileSystem& files, const std::string& folder,
+                                                                LogId log_id);
+
   [[nodiscard]] const std::vector<ConsumerRecord>& records() const { return records_; }
   // One of the two copies could not be read. A crash during a store leaves that, and then nothing is lost; if the copy
   // rotted, records() may be the table before the last store: consumers see again what they had acknowledged.
@@ -43,6 +48,7 @@ class Checkpoints {
  private:
   Checkpoints(FileSystem& files, const std::string& folder, LogId log_id)
       : files_(&files), folder_(folder), log_id_(log_id) {}
+  [[nodiscard]] Result<bool> load();  // false: there is no file
   [[nodiscard]] std::vector<std::byte> encode(const std::vector<ConsumerRecord>& records, std::uint64_t number) const;
   [[nodiscard]] Status create(const std::vector<ConsumerRecord>& records);
   [[nodiscard]] Status settle();

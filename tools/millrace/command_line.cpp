@@ -15,6 +15,7 @@
 #include "tools/millrace/tail.hpp"
 #include "tools/millrace/wal_dump.hpp"
 #include "tools/millrace/wal_export.hpp"
+#include "tools/millrace/wal_stat.hpp"
 #include "tools/millrace/wal_verify.hpp"
 
 namespace millrace::cli {
@@ -184,7 +185,10 @@ class CommandLine {
   void add_wal() {
     CLI::App* const wal = app_.add_subcommand("wal", "Looks into logs; needs no daemon");
     wal->require_subcommand(1);
-    wal->footer("Examples:\n  millrace wal verify trade_events\n  millrace wal dump trade_events --limit 10");
+    wal->footer(
+        "Examples:\n  millrace wal stat trade_events\n  millrace wal verify trade_events\n"
+        "  millrace wal dump trade_events --limit 10\n"
+        "  millrace wal export trade_events --format csv --out trades.csv");
 
     CLI::App* const verify =
         add(*wal, "verify", "Checks every batch: checksums, offsets, sequences, events. Names what is wrong",
@@ -198,8 +202,10 @@ class CommandLine {
                                [this] { return with_output([this](Output& out) { return wal_dump(dump_, out); }); });
     add_log_options(dump, dump_.choice);
     add_range_options(dump, dump_.range);
+    add_progress_option(dump, dump_.progress);
     dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
     add_export(*wal);
+    add_stat(*wal);
   }
 
   void add_export(CLI::App& wal) {
@@ -217,6 +223,19 @@ class CommandLine {
         ->check(CLI::IsMember({"csv", "ndjson", "sqlite"}));
     command->add_option("--out", export_.out, "The file; it appears when all of it is there")->required();
     command->add_flag("--force", export_.force, "Replace a file of that name");
+    add_progress_option(command, export_.progress);
+  }
+
+  void add_stat(CLI::App& wal) {
+    CLI::App* const command =
+        add(wal, "stat", "What a log holds: segments, events, times, runs, publishers",
+            "  millrace wal stat trade_events\n  millrace wal stat ./log/trade_events --full --json | jq .types",
+            [this] { return with_output([this](Output& out) { return wal_stat(stat_, out); }); });
+    add_log_options(command, stat_.choice);
+    command->add_flag("--full", stat_.full,
+                      "Read all of it, not only headers: gaps, event types, each publisher's events");
+    command->add_flag("--json", stat_.json, "One line of JSON");
+    add_progress_option(command, stat_.progress);
   }
 
   void add_range_options(CLI::App* command, LogRange& range) {
@@ -231,6 +250,10 @@ class CommandLine {
         ->allow_extra_args(false)
         ->take_all();
     command->add_option("--limit", range.limit, "End after so many events");
+  }
+
+  static void add_progress_option(CLI::App* command, bool& progress) {
+    command->add_flag("--progress", progress, "How far it is, on standard error; without it, only on a terminal");
   }
 
   void add_doctor() {
@@ -258,6 +281,7 @@ class CommandLine {
   LogChoice verify_;
   DumpOptions dump_;
   ExportOptions export_;
+  StatOptions stat_;
   DoctorOptions doctor_;
   std::function<Exit()> command_;
 };

@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "tools/millrace/interrupt.hpp"
+#include "tools/millrace/selection.hpp"
 #include "wal/posix_file_system.hpp"
 
 namespace millrace::cli {
@@ -95,20 +96,27 @@ Status LogScan::check_filters() {
     if (const auto event = wal::EventCursor(**batch).next()) {
       const schemas::EventType* const type = types_->find(event->frame.event_type());
       if (type == nullptr) return fail(ErrorCode::invalid_argument, "a filter wants a schema: " + types_->problem());
-      const auto filter = Filter::parse(conditions_, *type);
+      const auto filter = historical::Filter::make(conditions_, *type);
       if (!filter) return fail(filter.error());
       return {};
     }
   }
 }
 
-bool LogScan::passes(const Event& event, const schemas::EventType* type) {
-  if (type == nullptr) return false;
+const historical::Filter* LogScan::filter_of(const schemas::EventType* type) {
+  if (type == nullptr) return nullptr;
   const auto [place, is_new] = filters_.try_emplace(type);
   if (is_new) {
-    if (auto filter = Filter::parse(conditions_, *type)) place->second.emplace(std::move(*filter));
+    // An older schema of the type may not have the field; the newest one does.
+    if (auto filter = historical::Filter::make(conditions_, *type)) place->second.emplace(std::move(*filter));
   }
-  return place->second && place->second->matches(event.payload());
+  return place->second ? &*place->second : nullptr;
+}
+
+ProgressLook LogScan::look(Offset next) const {
+  ProgressLook look{.done = next - first_, .position = "offset " + number(next)};
+  if (!end_time_) look.total = end_ - first_;
+  return look;
 }
 
 Exit LogScan::run(const Take& take, const Pause& pause) {
@@ -127,8 +135,10 @@ Exit LogScan::run(const Take& take, const Pause& pause) {
       const Event event{each->frame, (*batch)->publisher, (*batch)->epoch, each->offset, (*batch)->record_time};
       const schemas::EventType* type =
           with_types_ || !conditions_.empty() ? types_->find(each->frame.event_type(), each->offset) : nullptr;
+      const historical::Filter* const filter = conditions_.empty() ? nullptr : filter_of(type);
+      if (!conditions_.empty() && (filter == nullptr || !filter->may_match(each->frame.header()))) continue;
       if (type != nullptr && !type->verify(event.payload())) type = nullptr;
-      if (!conditions_.empty() && !passes(event, type)) continue;
+      if (filter != nullptr && (type == nullptr || !filter->matches(event.payload()))) continue;
       if (!take(event, type)) return result;
       --left_;
     }

@@ -10,9 +10,10 @@
 #include <vector>
 
 #include "bus/event.hpp"
+#include "subscribers/historical/filter.hpp"
 #include "tools/millrace/exit.hpp"
 #include "tools/millrace/log_folder.hpp"
-#include "tools/millrace/selection.hpp"
+#include "tools/millrace/progress.hpp"
 #include "wal/reader.hpp"
 
 namespace millrace::cli {
@@ -38,8 +39,8 @@ class LogScan {
   // lies behind is given. Exit::failed if anything was missing.
   [[nodiscard]] Exit run(const Take& take, const Pause& pause);
 
-  [[nodiscard]] Offset first() const { return first_; }
-  [[nodiscard]] Offset end() const { return end_; }  // at the latest: a time may end it before
+  // How far it is when `next` comes next.
+  [[nodiscard]] ProgressLook look(Offset next) const;
   [[nodiscard]] const std::string& folder() const { return folder_; }
   [[nodiscard]] wal::Reader& reader() { return *reader_; }
   [[nodiscard]] LogTypes& types() { return *types_; }
@@ -48,14 +49,16 @@ class LogScan {
   LogScan() = default;
   [[nodiscard]] Status go_to(const LogRange& range);
   [[nodiscard]] Status check_filters();
-  [[nodiscard]] bool passes(const Event& event, const schemas::EventType* type);
+  // nullptr: nothing of that type passes.
+  [[nodiscard]] const historical::Filter* filter_of(const schemas::EventType* type);
 
   std::string folder_;
   std::optional<wal::Reader> reader_;
   std::unique_ptr<LogTypes> types_;
   bool with_types_ = true;
   std::vector<std::string> conditions_;
-  std::map<const schemas::EventType*, std::optional<Filter>> filters_;  // no value: the type has not such a field
+  std::map<const schemas::EventType*, std::optional<historical::Filter>>
+      filters_;  // no value: the type has not such a field
   Offset first_;
   Offset end_;
   std::optional<WallTime> end_time_;

@@ -1,12 +1,14 @@
 #include "tools/millrace/wal_dump.hpp"
 
 #include "tools/millrace/event_line.hpp"
+#include "tools/millrace/progress.hpp"
 
 namespace millrace::cli {
 
 Exit wal_dump(const DumpOptions& options, Output& out) {
   auto scan = LogScan::open(options.choice, options.range, !options.raw);
   if (!scan) return complain(scan.error());
+  Progress progress(Progress::choose(options.progress, false), "events");
   Exit result = scan->run(
       [&](const Event& event, const schemas::EventType* type) {
         if (options.raw) {
@@ -16,7 +18,11 @@ Exit wal_dump(const DumpOptions& options, Output& out) {
         }
         return true;
       },
-      [&](Offset) { return out.flush_if_large(); });
+      [&](Offset next) {
+        if (progress.due()) progress.show(scan->look(next));
+        return out.flush_if_large();
+      });
+  progress.clear();
   if (!scan->types().problem().empty()) {
     result = complain({ErrorCode::invalid_argument, scan->types().problem() + "; --raw shows the bytes"});
   }

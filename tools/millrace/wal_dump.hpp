@@ -10,7 +10,8 @@ namespace millrace::cli {
 struct DumpOptions {
   LogChoice choice{};
   LogRange range{};
-  bool raw = false;  // bytes in hexadecimal, no schema needed
+  bool progress = false;  // also where standard error is no terminal
+  bool raw = false;       // bytes in hexadecimal, no schema needed
 };
 
 [[nodiscard]] Exit wal_dump(const DumpOptions& options, Output& out);

@@ -6,6 +6,7 @@
 #include "bus/base/clock.hpp"
 #include "tools/millrace/export_rows.hpp"
 #include "tools/millrace/interrupt.hpp"
+#include "tools/millrace/progress.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -32,6 +33,7 @@ Exit wal_export(const ExportOptions& options) {
   auto writer = make_writer(options.format, *file, *scan);
   if (!writer) return complain(writer.error());
 
+  Progress progress(Progress::choose(options.progress, true), "events");
   const MonotonicTime begin = system_clock().monotonic();
   std::uint64_t rows = 0, left_out = 0;
   Status written;
@@ -45,7 +47,11 @@ Exit wal_export(const ExportOptions& options) {
         written = (*writer)->take(event, *type);
         return written.has_value();
       },
-      [&](Offset) { return true; });
+      [&](Offset next) {
+        if (progress.due()) progress.show(scan->look(next));
+        return true;
+      });
+  progress.clear();
   if (written && !interrupted()) written = (*writer)->finish();
   if (!written) return complain(written.error());
   if (interrupted()) return Exit::interrupted;

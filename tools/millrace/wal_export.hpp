@@ -14,6 +14,7 @@ struct ExportOptions {
   std::string format = "csv";  // or ndjson, sqlite
   std::string out{};           // the file
   bool force = false;          // replace it
+  bool progress = false;       // also where standard error is no terminal
 };
 
 // The file is there once all of it is, else not at all: FILE.partial is what it grows in.
