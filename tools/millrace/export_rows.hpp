@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,8 +28,10 @@ class RowWriter {
 // One line an event, as `wal dump` shows it.
 [[nodiscard]] std::unique_ptr<RowWriter> make_ndjson_writer(PartialFile& file);
 // A line of names, then one line an event: where it stands in the log, then its columns. Of several schemas of the type
-// the newest one's columns, then those that only older ones have. One type a file.
-[[nodiscard]] std::unique_ptr<RowWriter> make_csv_writer(PartialFile& file, LogTypes& types);
+// the newest one's columns, then those that only older ones have. One type a file: `type`; nullopt: there are no
+// events.
+[[nodiscard]] std::unique_ptr<RowWriter> make_csv_writer(PartialFile& file, LogTypes& types,
+                                                         std::optional<EventTypeId> type);
 // A table a type; export_sqlite.cpp says how it looks.
 [[nodiscard]] Result<std::unique_ptr<RowWriter>> make_sqlite_writer(PartialFile& file,
                                                                     const std::vector<wal::PublisherEntry>& publishers);

@@ -42,7 +42,9 @@ void append_number(std::uint64_t value, std::string& out) {
 
 class CsvWriter final : public RowWriter {
  public:
-  CsvWriter(PartialFile& file, LogTypes& types) : file_(file), types_(types) {}
+  CsvWriter(PartialFile& file, LogTypes& types, std::optional<EventTypeId> type) : file_(file), types_(types) {
+    if (type) begin(*type);
+  }
 
   Status take(const Event& event, const schemas::EventType& type) override {
     if (&type != type_) MILLRACE_TRY(turn_to(type));
@@ -70,12 +72,12 @@ class CsvWriter final : public RowWriter {
     std::vector<std::size_t> places;  // of its columns among all; empty: the same
   };
 
-  // Begins the file, or goes on with another schema of the same type.
+  // Goes on with another schema of the same type.
   Status turn_to(const schemas::EventType& type) {
-    if (type_ == nullptr) begin(type.id());
     if (id_ != type.id()) {
-      return fail(ErrorCode::unsupported, "the log has events of two types, a CSV file has one: " +
-                                              std::string(type.name()) + " comes after another; take --format sqlite");
+      return fail(ErrorCode::unsupported,
+                  "the log has events of two types, a CSV file has one: " + std::string(type.name()) +
+                      " is not its first one's; take --format sqlite");
     }
     type_ = &type;
     version_ = &versions_.at(&type);
@@ -135,8 +137,8 @@ std::unique_ptr<RowWriter> make_ndjson_writer(PartialFile& file) {
   return std::make_unique<NdjsonWriter>(file);
 }
 
-std::unique_ptr<RowWriter> make_csv_writer(PartialFile& file, LogTypes& types) {
-  return std::make_unique<CsvWriter>(file, types);
+std::unique_ptr<RowWriter> make_csv_writer(PartialFile& file, LogTypes& types, std::optional<EventTypeId> type) {
+  return std::make_unique<CsvWriter>(file, types, type);
 }
 
 // Without regard to case, as databases have it.

@@ -83,24 +83,31 @@ Status LogScan::go_to(const LogRange& range) {
   return {};
 }
 
-// With the newest type that the log has, so that a word that is wrong is said before anything is read.
-Status LogScan::check_filters() {
-  if (conditions_.empty()) return {};
+Result<std::optional<EventTypeId>> LogScan::first_type() const {
   auto peek = wal::Reader::open(wal::posix_file_system(), folder_);
   if (!peek) return fail(peek.error());
+  const auto end = peek->end_offset();
+  if (!end) return fail(end.error());
   for (;;) {
-    const auto batch = peek->next(end_);
+    const auto batch = peek->next(*end);
     if (!batch && batch.error().code == ErrorCode::corrupt) continue;
     if (!batch) return fail(batch.error());
-    if (!*batch) return {};
-    if (const auto event = wal::EventCursor(**batch).next()) {
-      const schemas::EventType* const type = types_->find(event->frame.event_type());
-      if (type == nullptr) return fail(ErrorCode::invalid_argument, "a filter wants a schema: " + types_->problem());
-      const auto filter = historical::Filter::make(conditions_, *type);
-      if (!filter) return fail(filter.error());
-      return {};
-    }
+    if (!*batch) return std::nullopt;
+    if (const auto event = wal::EventCursor(**batch).next()) return event->frame.event_type();
   }
+}
+
+// With the newest schema that the log has, so that a word that is wrong is said before anything is read.
+Status LogScan::check_filters() {
+  if (conditions_.empty()) return {};
+  const auto id = first_type();
+  if (!id) return fail(id.error());
+  if (!*id) return {};
+  const schemas::EventType* const type = types_->find(**id);
+  if (type == nullptr) return fail(ErrorCode::invalid_argument, "a filter wants a schema: " + types_->problem());
+  const auto filter = historical::Filter::make(conditions_, *type);
+  if (!filter) return fail(filter.error());
+  return {};
 }
 
 const historical::Filter* LogScan::filter_of(const schemas::EventType* type) {

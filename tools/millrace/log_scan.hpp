@@ -43,6 +43,8 @@ class LogScan {
   [[nodiscard]] ProgressLook look(Offset next) const;
   [[nodiscard]] const std::string& folder() const { return folder_; }
   [[nodiscard]] wal::Reader& reader() { return *reader_; }
+  // Of the first event there is, in the range or not; a topic carries one type. nullopt: there is none.
+  [[nodiscard]] Result<std::optional<EventTypeId>> first_type() const;
   [[nodiscard]] LogTypes& types() { return *types_; }
 
  private:

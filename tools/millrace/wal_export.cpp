@@ -13,7 +13,11 @@ namespace {
 
 Result<std::unique_ptr<RowWriter>> make_writer(const std::string& format, PartialFile& file, LogScan& scan) {
   if (format == "ndjson") return make_ndjson_writer(file);
-  if (format == "csv") return make_csv_writer(file, scan.types());
+  if (format == "csv") {
+    const auto type = scan.first_type();
+    if (!type) return fail(type.error());
+    return make_csv_writer(file, scan.types(), *type);
+  }
   if (format != "sqlite") {
     return fail(ErrorCode::invalid_argument, "there is no format '" + format + "'; give csv, ndjson or sqlite");
   }

@@ -122,7 +122,7 @@ Status stat_batches(wal::Reader& log, const StatOptions& options, LogStat& stat)
   Progress progress(Progress::choose(options.progress, false), "events");
   stat.corruptions = 0;
   while (!interrupted()) {
-    const auto batch = log.next(stat.end);
+    const auto batch = log.next(stat.end.next());  // a gap may stand behind the last event
     if (!batch && batch.error().code == ErrorCode::corrupt) {
       progress.clear();
       ++stat.corruptions;
@@ -132,6 +132,7 @@ Status stat_batches(wal::Reader& log, const StatOptions& options, LogStat& stat)
     if (!batch) return fail(batch.error());
     if (!*batch) break;
     const wal::BatchView& view = **batch;
+    if (view.kind == wal::BatchKind::events && view.first_offset >= stat.end) break;  // came since
     ++stat.batches;
     if (view.kind == wal::BatchKind::gap) {
       const std::uint64_t missing = view.gap().to - view.gap().from + 1;

@@ -11,7 +11,7 @@ from .errors import MissingSchema, NoLog
 from .schema import Schemas
 
 FIRST_TIME = 10 ** 17  # numbers from here upward are nanoseconds since 1970, smaller ones offsets
-PLACES = ("offset", "record_time", "publisher", "sequence")
+GROUP_BYTES = 32 << 20  # batches that are looked at as one; what that copies
 
 
 def place(value):
@@ -33,6 +33,16 @@ def place(value):
     if number < 0:
         raise ValueError(f"{number} is no place in a log: offsets begin at 0")
     return ("offset" if number < FIRST_TIME else "time"), number
+
+
+def offsets_of(firsts, counts):
+    """The offsets of batches that begin at these (or have these) and have so many events."""
+    if any(isinstance(first, np.ndarray) for first in firsts):
+        return np.concatenate([first if isinstance(first, np.ndarray) else np.arange(first, first + count, dtype="u8")
+                               for first, count in zip(firsts, counts)])
+    counts = np.array(counts, "i8")
+    begins = np.cumsum(counts) - counts
+    return (np.repeat(np.array(firsts, "i8") - begins, counts) + np.arange(counts.sum())).astype("u8")
 
 
 class Event:
@@ -60,41 +70,41 @@ class Batch:
         self.record_time, self.publisher, self.epoch, self.run = (header.record_time, header.publisher, header.epoch,
                                                                  header.run)
         self.type, self.count = type_, frames.count
-        self._frames, self._first, self._log = frames, first, log
+        self.frames, self.first, self._log = frames, first, log
 
     @functools.cached_property
     def offset(self):
-        first = self._first
+        first = self.first
         return first if isinstance(first, np.ndarray) else np.arange(first, first + self.count, dtype="u8")
 
     @property
     def sequence(self):
-        return self._frames.heads["sequence"]
+        return self.frames.heads["sequence"]
 
     @property
     def publish_time(self):
-        return self._frames.heads["publish_time"]
+        return self.frames.heads["publish_time"]
 
     @property
     def key(self):
-        return self._frames.heads["key"]
+        return self.frames.heads["key"]
 
     @property
     def cause(self):
         """One more than the offset of the input event that led to this one; 0: none."""
-        return self._frames.heads["cause"]
+        return self.frames.heads["cause"]
 
     @functools.cached_property
     def columns(self):
         """name: array, for each column of the event's flat row."""
         offset = int(self.offset[0])
-        return columns_of(self._frames, self._log.schemas.at(self.type, offset), f"the batch at offset {offset}")
+        return columns_of(self.frames, self._log.schemas.at(self.type, offset), f"the batch at offset {offset}")
 
     def events(self):
-        heads = self._frames.heads
+        heads = self.frames.heads
         for i in range(self.count):
             yield Event(int(self.offset[i]), self.record_time, self.publisher, int(heads["sequence"][i]),
-                        int(heads["key"][i]), self.type, self._frames.payload(i), self._log.schemas)
+                        int(heads["key"][i]), self.type, self.frames.payload(i), self._log.schemas)
 
 
 class Log:
@@ -209,24 +219,52 @@ class Log:
         for version in reversed(versions):
             for column in version.columns:
                 wanted.setdefault(column.name, column)
-        places = {name: [] for name in PLACES}
-        parts = {name: [] for name in wanted}
-        for batch in self.batches(from_, to, [type_name]):
-            for name, of in (("offset", batch.offset), ("sequence", batch.sequence),
-                             ("record_time", np.broadcast_to(np.int64(batch.record_time), batch.count)),
-                             ("publisher", np.broadcast_to(np.uint64(batch.publisher), batch.count))):
-                places[name].append(of)
-            columns = batch.columns
-            for name, column in wanted.items():
-                parts[name].append(columns[name] if name in columns else missing(column, batch.count))
+        firsts, counts, times, publishers, parts = [], [], [], [], []
+        for group in self._groups(from_, to, type_name):
+            for batch in group:
+                firsts.append(batch.offset if isinstance(batch.first, np.ndarray) else batch.first)
+                counts.append(batch.count)
+                times.append(batch.record_time)
+                publishers.append(batch.publisher)
+            parts.append(self._part(group, wanted))
         out = {}
-        for name, of in places.items():
+        for name, dtype, values in (("offset", "u8", None), ("record_time", "i8", times), ("publisher", "u8", publishers)):
             while name in wanted:
                 name = "log_" + name
-            out[name] = joined(of) if of else np.empty(0, "i8" if name.endswith("record_time") else "u8")
-        for name, of in parts.items():
-            out[name] = joined(of) if of else gather(wanted[name], [])
+            out[name] = offsets_of(firsts, counts) if values is None else np.repeat(np.array(values, dtype), np.array(counts, "i8"))
+        name = "sequence"
+        while name in wanted:
+            name = "log_" + name
+        out[name] = joined([part[0] for part in parts]) if parts else np.empty(0, "u8")
+        for name, column in wanted.items():
+            out[name] = joined([part[1][name] for part in parts]) if parts else gather(column, [])
         return out
+
+    def _groups(self, from_, to, type_name):
+        """Batches of that type, together those that can be looked at as one: of the same schema and stride."""
+        group, key, size = [], None, 0
+        for batch in self.batches(from_, to, [type_name]):
+            schema = self.schemas.at(type_name, int(batch.offset[0]) if isinstance(batch.first, np.ndarray) else batch.first)
+            this = (id(schema), batch.frames.stride) if batch.frames.alike else None
+            if group and (this is None or this != key or size > GROUP_BYTES):
+                yield group
+                group, size = [], 0
+            group.append(batch)
+            key = this
+            size += len(batch.frames.body)
+        if group:
+            yield group
+
+    def _part(self, group, wanted):
+        """The sequences and the wanted columns of such a group."""
+        frames = group[0].frames
+        if len(group) > 1:
+            frames = Frames(memoryview(b"".join(batch.frames.body for batch in group)), sum(batch.count for batch in group),
+                            f"the batches from offset {group[0].first} on")
+        offset = int(group[0].offset[0])
+        columns = columns_of(frames, self.schemas.at(group[0].type, offset), f"the batch at offset {offset}")
+        return frames.heads["sequence"], {name: columns[name] if name in columns else missing(column, frames.count)
+                                          for name, column in wanted.items()}
 
     def enum(self, type_name, column):
         """number: name, of a column that is an enum; its newest schema's."""

@@ -77,7 +77,7 @@ class Format(LogTest):
         self.assertEqual(list(log.gaps()), [(2, 1, 3, 9)])
         (batch,) = log.batches()
         self.assertEqual(batch.record_time, 1_700_000_000_000_000_500)
-        self.assertEqual([batch._frames.payload(i).tobytes() for i in range(2)], [b"hello", b"world"])
+        self.assertEqual([batch.frames.payload(i).tobytes() for i in range(2)], [b"hello", b"world"])
         self.assertEqual([(event.offset, event.sequence) for event in log.events()], [(0, 1), (1, 2)])
         with self.assertRaisesRegex(MissingSchema, "no schema trade_events.bfbs for the event at offset 0"):
             next(log.events()).payload
