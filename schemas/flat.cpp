@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include "schemas/decimal.hpp"
 #include "schemas/json_text.hpp"
@@ -82,11 +83,13 @@ class FlatBuilder {
 
  private:
   void table(const ObjectShape& object, std::uint16_t index, const std::string& prefix) {
+    const std::string outer = std::exchange(prefix_, prefix);
     path_.push_back(&object);
     for (const FieldShape& field : object.fields) {
       if (!field.is_scale) value(field, field.value, index, object, 0, prefix + field.name);
     }
     path_.pop_back();
+    prefix_ = outer;
   }
 
   void value(const FieldShape& field, const ValueShape& value, std::uint16_t index, const ObjectShape& holder,
@@ -103,10 +106,10 @@ class FlatBuilder {
       flat_.tables_.push_back({index, field.slot});
       table(*value.object, static_cast<std::uint16_t>(flat_.tables_.size() - 1), name + '.');
     } else {
-      std::string_view scale;
+      std::string scale;
       if (value.kind == Kind::decimal) {
         for (const FieldShape& each : holder.fields)
-          if (each.slot == value.scale_slot) scale = each.name;
+          if (each.slot == value.scale_slot) scale = prefix_ + each.name;
       }
       flat_.columns_.push_back({name, kind_of(value), index, scale, &field, &value, inside});
     }
@@ -129,6 +132,7 @@ class FlatBuilder {
   }
 
   FlatType& flat_;
+  std::string prefix_;                    // of the names in the table we are in
   std::vector<const ObjectShape*> path_;  // what we are in
 };
 
@@ -207,16 +211,12 @@ void append_csv_text(std::string_view text, std::string& out) {
     return;
   }
   out += '"';
-  while (!text.empty()) {
-    const std::size_t size = utf8_sequence(text);
-    if (size == 0) {
-      out += "\xef\xbf\xbd";
-    } else {
-      if (text.front() == '"') out += '"';
-      out += text.substr(0, size);
-    }
-    text.remove_prefix(std::max<std::size_t>(size, 1));
+  for (std::size_t quote = text.find('"'); quote != std::string_view::npos; quote = text.find('"')) {
+    append_utf8(text.substr(0, quote + 1), out);
+    out += '"';
+    text.remove_prefix(quote + 1);
   }
+  append_utf8(text, out);
   out += '"';
 }
 
@@ -232,36 +232,40 @@ void FlatType::append_csv(std::span<const std::byte> payload, std::string& out) 
   visit(payload, [&](const FlatColumn&, const FlatValue& value) {
     if (!first) out += ',';
     first = false;
-    if (value.null) return;
-    switch (value.kind) {
-      case FlatKind::boolean:
-        out += value.integer != 0 ? "true" : "false";
-        break;
-      case FlatKind::integer:
-        append_number(value.integer, out);
-        break;
-      case FlatKind::unsigned_integer:
-        append_number(static_cast<std::uint64_t>(value.integer), out);
-        break;
-      case FlatKind::enumeration:
-        if (value.text.empty()) {
-          append_number(value.integer, out);
-        } else {
-          append_csv_text(value.text, out);
-        }
-        break;
-      case FlatKind::real:
-        append_real(value, out);
-        break;
-      case FlatKind::decimal:
-        append_decimal({value.integer, value.scale}, out);
-        break;
-      case FlatKind::text:
-      case FlatKind::json:
-        append_csv_text(value.text, out);
-        break;
-    }
+    append_csv_value(value, out);
   });
+}
+
+void append_csv_value(const FlatValue& value, std::string& out) {
+  if (value.null) return;
+  switch (value.kind) {
+    case FlatKind::boolean:
+      out += value.integer != 0 ? "true" : "false";
+      break;
+    case FlatKind::integer:
+      append_number(value.integer, out);
+      break;
+    case FlatKind::unsigned_integer:
+      append_number(static_cast<std::uint64_t>(value.integer), out);
+      break;
+    case FlatKind::enumeration:
+      if (value.text.empty()) {
+        append_number(value.integer, out);
+      } else {
+        append_csv_text(value.text, out);
+      }
+      break;
+    case FlatKind::real:
+      append_real(value, out);
+      break;
+    case FlatKind::decimal:
+      append_decimal({value.integer, value.scale}, out);
+      break;
+    case FlatKind::text:
+    case FlatKind::json:
+      append_csv_text(value.text, out);
+      break;
+  }
 }
 
 }  // namespace millrace::schemas

@@ -34,7 +34,7 @@ struct FlatColumn {
 
   // Where it lies: a part of a field of the root table or of one within it.
   std::uint16_t table;
-  std::string_view scale_name;  // of a decimal, as the schema has it; in the same table
+  std::string scale_name;  // of a decimal: what a column of its scale would be called, such as `outer.price_scale`
   const FieldShape* field;
   const ValueShape* value;
   std::uint32_t inside;  // bytes from the field's first
@@ -100,6 +100,8 @@ class FlatType {
   std::vector<NestedTable> tables_;  // the first is the root
 };
 
+// The value's field; nothing if it is null.
+void append_csv_value(const FlatValue& value, std::string& out);
 // A name or text as a CSV field: quoted if it must be, or is empty.
 void append_csv_text(std::string_view text, std::string& out);
 

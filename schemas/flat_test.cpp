@@ -96,6 +96,8 @@ TEST_F(Flat, structs_arrays_and_nested_tables_open_out_as_far_as_that_has_an_end
       ElementsAreArray({"pair.code", "pair.rungs.0.price", "pair.rungs.0.size", "pair.rungs.1.price",
                         "pair.rungs.1.size", "pair.flags.0", "pair.flags.1", "many", "outer.inner.id",
                         "outer.inner.limit", "outer.inner.note", "outer.name", "chain", "single", "double", "small"}));
+  EXPECT_EQ(FlatType(flat).columns()[1].scale_name, "scale");
+  EXPECT_EQ(FlatType(flat).columns()[9].scale_name, "outer.inner.scale");
   EXPECT_EQ(csv(flat, "{}"), ",,,,,,,,,,,,,0.1,0,-5");
   // A table that is there has its defaults.
   EXPECT_EQ(csv(flat, R"({"outer":{"inner":{}}})"), ",,,,,,,,0,15.0,,,,0.1,0,-5");

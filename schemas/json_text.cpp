@@ -56,6 +56,14 @@ std::size_t utf8_sequence(std::string_view text) {
   return size;
 }
 
+void append_utf8(std::string_view text, std::string& out) {
+  while (!text.empty()) {
+    const std::size_t size = utf8_sequence(text);
+    out.append(size == 0 ? std::string_view("\xef\xbf\xbd") : text.substr(0, size));
+    text.remove_prefix(std::max<std::size_t>(size, 1));
+  }
+}
+
 void append_json_string(std::string_view text, std::string& out) {
   out += '"';
   while (!text.empty()) {

@@ -206,9 +206,17 @@ Result<const EventType*> Registry::add_bfbs(std::string_view name, EventTypeId i
   if (id < first_user_event_type)
     return fail(ErrorCode::invalid_argument, "event type " + number + " is reserved; users' own begin at " +
                                                  std::to_string(static_cast<unsigned>(first_user_event_type)));
+  auto type = make_kept(name, id, bfbs, root_table, key_field, origin);
+  if (!type) return fail(std::move(type).error());
+  return types_.emplace_back(std::move(*type)).get();
+}
+
+Result<std::unique_ptr<EventType>> Registry::make_kept(std::string_view name, EventTypeId id,
+                                                       std::span<const std::byte> bfbs, std::string_view root_table,
+                                                       std::string_view key_field, std::string_view origin) {
   auto shape = Shape::compile(bfbs, root_table, key_field, origin);
   if (!shape) return fail(std::move(shape).error());
-  return types_.emplace_back(new EventType(name, id, std::move(*shape))).get();
+  return std::unique_ptr<EventType>(new EventType(name, id, std::move(*shape)));
 }
 
 }  // namespace millrace::schemas

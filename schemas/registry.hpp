@@ -106,6 +106,13 @@ class Registry {
                                                   std::span<const std::byte> bfbs, std::string_view root_table,
                                                   std::string_view key_field,
                                                   std::string_view origin = "binary schema");
+  // A type as a log keeps it, of any number, also of one that is built in: the log may be older or newer than this
+  // build. It belongs to no registry. Errors: as add_bfbs, but for the number and the name.
+  [[nodiscard]] static Result<std::unique_ptr<EventType>> make_kept(std::string_view name, EventTypeId id,
+                                                                    std::span<const std::byte> bfbs,
+                                                                    std::string_view root_table,
+                                                                    std::string_view key_field,
+                                                                    std::string_view origin);
 
  private:
   std::vector<std::unique_ptr<EventType>> types_;

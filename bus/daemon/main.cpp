@@ -15,7 +15,6 @@
 #include "bus/daemon/core.hpp"
 #include "bus/daemon/disk.hpp"
 #include "bus/daemon/gateway_process.hpp"
-#include "bus/daemon/log_schema.hpp"
 #include "bus/daemon/manifest.hpp"
 #include "bus/daemon/memory_plan.hpp"
 #include "bus/daemon/notify.hpp"
@@ -23,6 +22,7 @@
 #include "bus/daemon/supervise.hpp"
 #include "bus/daemon/topic.hpp"
 #include "bus/snapshot_keys.hpp"
+#include "bus/log_schema.hpp"
 #include "wal/posix_file_system.hpp"
 
 namespace millrace::daemon {
@@ -68,13 +68,14 @@ Result<OpenLog> open_log_of(const TopicConfig& topic, const Config& config, cons
   if (!type.key_field().empty()) options.keys = std::make_shared<const wal::KeyDefinition>(snapshot_keys(type));
   auto writer = wal::Writer::open(wal::posix_file_system(), folder, options, now);
   if (!writer) return fail(writer.error().code, "log of topic '" + topic.name + "': " + writer.error().message);
-  MILLRACE_TRY(keep_schema(folder, type));
   if (dead) {
     const auto saved = dead->salvage_topic(topic.name, *writer, may_lose(topic.stall_policy, topic.log.policy), now);
     if (!saved) return fail(saved.error());
     if (*saved > 0) log().warn("topic {}: {} events of the core before were saved from memory", topic.name, *saved);
     MILLRACE_TRY(writer->sync());
   }
+  // Only now: what was saved was published by the schema before.
+  MILLRACE_TRY(keep_schema(wal::posix_file_system(), folder, type, writer->next_offset()));
   auto checkpoints = wal::Checkpoints::open(wal::posix_file_system(), folder, writer->log_id());
   if (!checkpoints) {
     return fail(checkpoints.error().code, "topic '" + topic.name + "': " + checkpoints.error().message);

@@ -17,6 +17,8 @@
 #include "tools/millrace/tail.hpp"
 #include "tools/millrace/wal_dump.hpp"
 #include "tools/millrace/wal_retain.hpp"
+#include "tools/millrace/wal_export.hpp"
+#include "tools/millrace/wal_stat.hpp"
 #include "tools/millrace/wal_verify.hpp"
 #include "wal/posix_file_system.hpp"
 
@@ -235,7 +237,10 @@ class CommandLine {
   void add_wal() {
     CLI::App* const wal = app_.add_subcommand("wal", "Looks into logs; needs no daemon");
     wal->require_subcommand(1);
-    wal->footer("Examples:\n  millrace wal verify trade_events\n  millrace wal dump trade_events --limit 10");
+    wal->footer(
+        "Examples:\n  millrace wal stat trade_events\n  millrace wal verify trade_events\n"
+        "  millrace wal dump trade_events --limit 10\n"
+        "  millrace wal export trade_events --format csv --out trades.csv");
 
     CLI::App* const verify =
         add(*wal, "verify", "Checks every batch: checksums, offsets, sequences, events. Names what is wrong",
@@ -250,11 +255,59 @@ class CommandLine {
                                "  millrace wal dump ./log/trade_events --raw",
                                [this] { return with_output([this](Output& out) { return wal_dump(dump_, out); }); });
     add_log_options(dump, dump_.choice);
-    dump->add_option("--from", dump_.from, "earliest, an offset, or a time as in `tail`")
+    add_range_options(dump, dump_.range);
+    add_progress_option(dump, dump_.progress);
+    dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
+    add_export(*wal);
+    add_stat(*wal);
+  }
+
+  void add_export(CLI::App& wal) {
+    CLI::App* const command =
+        add(wal, "export", "The events as one file: a table as CSV or SQLite, or JSON lines",
+            "  millrace wal export trade_events --format csv --out trades.csv\n"
+            "  millrace wal export market_l2 --format sqlite --out books.db --from 2026-03-01T09:30:00Z "
+            "--to 2026-03-01T15:00:00Z\n"
+            "  millrace wal export ./log/fills --format ndjson --filter instrument=MILL --out fills.jsonl",
+            [this] { return wal_export(export_); });
+    add_log_options(command, export_.choice);
+    add_range_options(command, export_.range);
+    command->add_option("--format", export_.format, "csv, ndjson (as `wal dump` prints) or sqlite (a table a type)")
+        ->required()
+        ->check(CLI::IsMember({"csv", "ndjson", "sqlite"}));
+    command->add_option("--out", export_.out, "The file; it appears when all of it is there")->required();
+    command->add_flag("--force", export_.force, "Replace a file of that name");
+    add_progress_option(command, export_.progress);
+  }
+
+  void add_stat(CLI::App& wal) {
+    CLI::App* const command =
+        add(wal, "stat", "What a log holds: segments, events, times, runs, publishers",
+            "  millrace wal stat trade_events\n  millrace wal stat ./log/trade_events --full --json | jq .types",
+            [this] { return with_output([this](Output& out) { return wal_stat(stat_, out); }); });
+    add_log_options(command, stat_.choice);
+    command->add_flag("--full", stat_.full,
+                      "Read all of it, not only headers: gaps, event types, each publisher's events");
+    command->add_flag("--json", stat_.json, "One line of JSON");
+    add_progress_option(command, stat_.progress);
+  }
+
+  void add_range_options(CLI::App* command, LogRange& range) {
+    command->add_option("--from", range.from, "earliest, an offset, or a time as in `tail`")
         ->capture_default_str()
         ->check(parses(parse_start));
-    dump->add_option("--limit", dump_.limit, "End after so many events");
-    dump->add_flag("--raw", dump_.raw, "The event's bytes in hexadecimal: needs no schema");
+    command->add_option("--to", range.to, "End before this offset or time (default: at what is there now)")
+        ->check(parses(parse_start));
+    command
+        ->add_option("--filter", range.filters,
+                     "FIELD=VALUE, as often as you like. Several on one field: any of them; on several fields: each")
+        ->allow_extra_args(false)
+        ->take_all();
+    command->add_option("--limit", range.limit, "End after so many events");
+  }
+
+  static void add_progress_option(CLI::App* command, bool& progress) {
+    command->add_flag("--progress", progress, "How far it is, on standard error; without it, only on a terminal");
   }
 
   void add_retain(CLI::App& wal) {
@@ -295,6 +348,8 @@ class CommandLine {
   std::string expect_seal_;
   RetainOptions retain_;
   DumpOptions dump_;
+  ExportOptions export_;
+  StatOptions stat_;
   DoctorOptions doctor_;
   std::function<Exit()> command_;
 };

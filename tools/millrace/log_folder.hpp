@@ -1,11 +1,10 @@
-// A topic's log as files: where it lies, and the types of its events.
+// A topic's log as files: where it lies.
 #pragma once
 
-#include <map>
 #include <string>
 
 #include "bus/base/result.hpp"
-#include "schemas/registry.hpp"
+#include "bus/log_types.hpp"
 
 namespace millrace::cli {
 
@@ -18,27 +17,5 @@ struct LogChoice {
 // A path (with a '/', or that exists) as it is; a topic's folder in the configuration's log_dir.
 // Errors: not_found, and what is wrong with the configuration.
 [[nodiscard]] Result<std::string> find_log(const LogChoice& choice);
-
-// Knows the types that come with millrace, and those whose binary schema stands in the folder. Number by number, as
-// frames ask for them.
-class LogTypes {
- public:
-  LogTypes(std::string folder, std::string root)
-      : registry_(schemas::Registry::built_in()), folder_(std::move(folder)), root_(std::move(root)) {}
-
-  // nullptr if the folder has no schema for it.
-  [[nodiscard]] const schemas::EventType* find(EventTypeId id);
-  // Why the last find() of a user's type gave nothing; empty if it never did.
-  [[nodiscard]] const std::string& problem() const { return problem_; }
-
- private:
-  [[nodiscard]] const schemas::EventType* load(EventTypeId id);
-
-  schemas::Registry registry_;
-  std::string folder_;
-  std::string root_;
-  std::map<EventTypeId, const schemas::EventType*> loaded_;
-  std::string problem_;
-};
 
 }  // namespace millrace::cli

@@ -178,9 +178,9 @@ TEST_F(CliLoopsTest, DumpPrintsWhatTailShows) {
     return lines_of([&](Output& out) { return wal_dump(options, out); });
   };
   EXPECT_EQ(dump({.choice = {.log = log_folder()}}), shown);
-  EXPECT_EQ(dump({.choice = {.log = log_folder()}, .from = "990", .limit = 5}),
+  EXPECT_EQ(dump({.choice = {.log = log_folder()}, .range = {.from = "990", .limit = 5}}),
             std::vector(shown.begin() + 990, shown.begin() + 995));
-  const auto raw = dump({.choice = {.log = log_folder()}, .limit = 1, .raw = true});
+  const auto raw = dump({.choice = {.log = log_folder()}, .range = {.limit = 1}, .raw = true});
   ASSERT_EQ(raw.size(), 1u);
   EXPECT_THAT(raw[0], HasSubstr("\"type\":1,\"bytes\":\""));
 }

@@ -1,0 +1,82 @@
+"""Proves over a real day, recorded through a real bus, that every column and every event of this reader is what the C++
+reader shows, and that the example draws it. The recordings are looked for in MILLRACE_DATA, else in ../shared/data beside
+the checkout. Exit 77 without them.
+
+    PYTHONPATH=.. day_test.py --bin FOLDER --source CHECKOUT
+"""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from compare import differences
+from millrace_log import Log
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+OPTIONS = {}
+SKIPPED = 77
+
+
+class Day(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(prefix="millrace-day-")
+        cls.addClassCleanup(cls.temporary.cleanup)
+        cls.folder = cls.temporary.name
+        data = os.environ.get("MILLRACE_DATA") or os.path.join(OPTIONS["source"], "../shared/data")
+        recorded = subprocess.run([os.path.join(HERE, "record_day.sh"), OPTIONS["bin"], data, cls.folder], check=False,
+                                  timeout=200)
+        if recorded.returncode == SKIPPED:
+            os._exit(SKIPPED)
+        recorded.check_returncode()
+
+    def log(self, topic):
+        return os.path.join(self.folder, "log", topic)
+
+    def test_every_event_and_every_column_is_what_the_exported_lines_have(self):
+        for topic, at_least in (("trade_events", 18_000), ("market_l2", 40_000)):
+            out = os.path.join(self.folder, topic + ".jsonl")
+            subprocess.run([os.path.join(OPTIONS["bin"], "millrace"), "wal", "export", self.log(topic), "--format", "ndjson",
+                            "--out", out], check=True, timeout=100, capture_output=True)
+            with open(out, encoding="utf-8") as file:
+                lines = [json.loads(line) for line in file]
+            self.assertGreater(len(lines), at_least)
+            log = Log(self.log(topic), verify=True)
+            self.assertEqual(differences(log, lines), [])
+            columns = log.columns(topic)
+            self.assertEqual(columns["offset"].tolist(), [line["offset"] for line in lines])
+            self.assertEqual(columns["sequence"].tolist(), [line["sequence"] for line in lines])
+            print(f"{topic}: {len(lines)} events, {len(columns)} columns are the same")
+
+    def test_the_columns_of_the_whole_day_are_views_batch_by_batch(self):
+        for topic in ("trade_events", "market_l2"):
+            for batch in Log(self.log(topic)).batches():
+                for name, column in batch.columns.items():
+                    self.assertFalse(getattr(column, "mantissa", column).flags.owndata, name)
+
+    def test_the_example_draws_the_day(self):
+        out = os.path.join(self.folder, "day.png")
+        subprocess.run([sys.executable, os.path.join(HERE, "../examples/day.py"), "--trades", self.log("trade_events"),
+                        "--books", self.log("market_l2"), "--instrument", "600519", "--out", out], check=True, timeout=100)
+        with open(out, "rb") as file:
+            data = file.read()
+        self.assertEqual(data[:8], b"\x89PNG\r\n\x1a\n")
+        self.assertEqual(struct.unpack(">II", data[16:24]), (1200, 800))
+        self.assertGreater(len(data), 30_000)  # an empty pair of axes has 12,000
+        wrong = subprocess.run([sys.executable, os.path.join(HERE, "../examples/day.py"), "--trades",
+                                self.log("trade_events"), "--books", self.log("market_l2"), "--instrument", "MILL"],
+                               check=False, timeout=100, capture_output=True, text=True)
+        self.assertEqual(wrong.returncode, 1)
+        self.assertIn("no events of MILL; its instruments are: 600519", wrong.stderr)
+
+
+if __name__ == "__main__":
+    for option in ("bin", "source"):
+        at = sys.argv.index("--" + option)
+        OPTIONS[option] = sys.argv[at + 1]
+        del sys.argv[at:at + 2]
+    unittest.main()
