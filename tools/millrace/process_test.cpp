@@ -93,7 +93,7 @@ TEST(CommandLine, TailBeginsWithASnapshotWhereItIsAskedFor) {
   const auto snapshot = [&](std::size_t i) {
     return all.lines[i].substr(0, all.lines[i].size() - 1) + ",\"snapshot\":true}";
   };
-  using testing::ElementsAre;
+  using ::testing::ElementsAre;
   EXPECT_THAT(run(core, "$M tail trade_events --snapshot --no-follow").lines,
               ElementsAre(snapshot(1), snapshot(3), snapshot(4)));
   EXPECT_THAT(run(core, "$M tail trade_events --snapshot --from 3 --no-follow").lines,
