@@ -196,7 +196,7 @@ class Bench {
   [[nodiscard]] TopicLog log(const std::string& name, wal::ReadMode mode) const {
     return {.name = name,
             .folder = folder_.at(name),
-            .types = [this](EventTypeId id) { return registry_.find(id); },
+            .types = [this](EventTypeId id, Offset) { return registry_.find(id); },
             .mode = mode};
   }
 

@@ -114,10 +114,28 @@ TEST_F(FilterTest, WhatCannotBeIsRefusedAtTheOpeningWithWhatCan) {
 
 TEST_F(FilterTest, ATypeThatNobodyKnowsCannotBeFiltered) {
   TopicLog log = log_.log();
-  log.types = [](EventTypeId) { return nullptr; };
+  log.types = [](EventTypeId, Offset) { return nullptr; };
   const auto replay = Replay::open({{.log = log, .filters = {"instrument=MILL"}}});
   ASSERT_FALSE(replay);
   EXPECT_THAT(replay.error().message, HasSubstr("events, of type 1, cannot be filtered"));
+}
+
+// As a log's folder says it where a later core had another schema of the type.
+TEST_F(FilterTest, EachEventIsOfTheTypeThatItWasWrittenBy) {
+  const schemas::Registry before = schemas::Registry::built_in();
+  const schemas::Registry after = schemas::Registry::built_in();
+  TopicLog log = log_.log();
+  log.types = [&](EventTypeId id, Offset at) { return (at < Offset(4) ? before : after).find(id); };
+  const auto replay = Replay::open({{.log = log}}).value();
+  std::size_t count = 0;
+  while (!replay->ended()) {
+    replay->poll([&](const Event& event, std::size_t) {
+      const schemas::Registry& expected = *event.offset < Offset(4) ? before : after;
+      EXPECT_EQ(replay->type(), expected.find(event.frame.event_type())) << event.offset->value();
+      ++count;
+    });
+  }
+  EXPECT_EQ(count, log_.writer().next_offset().value());
 }
 
 }  // namespace

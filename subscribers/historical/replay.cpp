@@ -3,15 +3,24 @@
 #include <filesystem>
 #include <utility>
 
+#include "bus/log_types.hpp"
 #include "subscribers/historical/log_source.hpp"
 
 namespace millrace::historical {
 
-TopicLog log_folder(const std::string& folder) {
-  static const schemas::Registry types = schemas::Registry::built_in();
+namespace {
+
+// Each event by the schema that it was written by.
+auto types_of(const std::string& folder, const std::string& root = {}) {
+  return [types = std::make_shared<LogTypes>(folder, root)](EventTypeId id, Offset at) { return types->find(id, at); };
+}
+
+}  // namespace
+
+TopicLog log_folder(const std::string& folder, const std::string& root) {
   auto path = std::filesystem::path(folder);
   if (path.filename().empty()) path = path.parent_path();
-  return {.name = path.filename().string(), .folder = folder, .types = [](EventTypeId id) { return types.find(id); }};
+  return {.name = path.filename().string(), .folder = folder, .types = types_of(folder, root)};
 }
 
 Result<TopicLog> bus_topic(Bus& bus, const std::string& topic, Level level) {
@@ -20,8 +29,7 @@ Result<TopicLog> bus_topic(Bus& bus, const std::string& topic, Level level) {
   }
   const auto found = bus.topic(topic);
   if (!found) return fail(found.error());
-  TopicLog log{
-      .name = topic, .folder = found->log_folder, .types = [&bus](EventTypeId id) { return bus.registry().find(id); }};
+  TopicLog log{.name = topic, .folder = found->log_folder, .types = types_of(found->log_folder)};
   log.subscribe = [&bus, topic, level](const Start& start,
                                        Follower::OnGap on_gap) -> Result<std::unique_ptr<Subscriber>> {
     auto subscriber = bus.subscribe(topic, {.level = level, .start = start, .on_gap = std::move(on_gap)});
@@ -84,15 +92,15 @@ Status Replay::check_filters(Topic& topic, wal::Reader& log, Offset end) {
     if (!batch) return named(topic, batch.error());
     if (!*batch) return {};
     if (const auto event = wal::EventCursor(**batch).next()) {
-      if (!adopt_type(topic, event->frame.event_type())) return fail(*error_);
+      if (!adopt_type(topic, event->frame.event_type(), event->offset)) return fail(*error_);
       return {};
     }
   }
 }
 
-bool Replay::adopt_type(Topic& topic, EventTypeId id) {
+bool Replay::adopt_type(Topic& topic, EventTypeId id, Offset offset) {
   topic.type_id = id;
-  topic.type = topic.log.types ? topic.log.types(id) : nullptr;
+  topic.type = topic.log.types ? topic.log.types(id, offset) : nullptr;
   if (topic.conditions.empty()) return true;
   auto filter = topic.type != nullptr
                     ? Filter::make(topic.conditions, *topic.type)
@@ -185,6 +193,10 @@ void Replay::fetch(std::size_t index) {
     error_ = named(topic, found.error()).value();
   } else if (*found) {
     topic.batch = batch;
+    // A later batch may have been written by another schema of the type.
+    if (topic.type_id && topic.log.types && topic.log.types(*topic.type_id, batch.next) != topic.type) {
+      topic.type_id.reset();
+    }
   } else {
     topic.asked = true;
     topic.quiet_at = wall_;

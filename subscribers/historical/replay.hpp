@@ -34,15 +34,16 @@ namespace millrace::historical {
 struct TopicLog {
   std::string name;  // as errors call it
   std::string folder;
-  // The type of events with this number; nullptr: unknown. What it gives outlives the replay.
-  std::function<const schemas::EventType*(EventTypeId)> types;
+  // The type of the event with this number at this offset; nullptr: unknown. What it gives outlives the replay. It
+  // differs at most from batch to batch.
+  std::function<const schemas::EventType*(EventTypeId, Offset)> types;
   Subscribe subscribe{};  // to follow a bus; empty: files alone
   wal::FileSystem* files = &wal::posix_file_system();
   // Measured, pread is the faster one too: its buffer stays in the cache, where a mapping pays for page faults.
   wal::ReadMode mode = wal::ReadMode::pread;
 };
-// A log's folder, without any daemon. Types: those that come with millrace.
-[[nodiscard]] TopicLog log_folder(const std::string& folder);
+// A log's folder, without any daemon. `root` as in LogTypes.
+[[nodiscard]] TopicLog log_folder(const std::string& folder, const std::string& root = {});
 // `bus` outlives the replay. `level`: recorded or synced: what the end of a range is, and how far live goes.
 // Errors: not_found.
 [[nodiscard]] Result<TopicLog> bus_topic(Bus& bus, const std::string& topic, Level level = Level::recorded);
@@ -151,7 +152,7 @@ class Replay {
   [[nodiscard]] std::optional<std::size_t> select();
   void fetch(std::size_t topic);
   [[nodiscard]] bool others_are_quiet(std::size_t head);
-  [[nodiscard]] bool adopt_type(Topic& topic, EventTypeId id);
+  [[nodiscard]] bool adopt_type(Topic& topic, EventTypeId id, Offset offset);
   void leave_out(std::size_t topic, const FrameView& frame, Offset offset);
   void end_batch(std::size_t topic);
   [[nodiscard]] std::optional<WallTime> head() const;  // the record time of the next event, as far as it is known
@@ -201,7 +202,7 @@ std::size_t Replay::poll(Handler&& handler, std::size_t limit) {
       if (offset < topic.next) continue;  // the range begins inside the batch
       topic.next = offset.next();
       ++passed;
-      if (topic.type_id != frame->event_type() && !adopt_type(topic, frame->event_type())) break;
+      if (topic.type_id != frame->event_type() && !adopt_type(topic, frame->event_type(), offset)) break;
       if (filtered && !topic.filter.may_match(frame->header())) {
         ++counts_.filtered;
         continue;

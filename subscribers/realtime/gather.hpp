@@ -23,7 +23,7 @@ struct View {
   std::shared_ptr<const protocol::Filter> filter = std::make_shared<const protocol::Filter>();
   std::shared_ptr<const Plan> plan;  // of a conflation under way: it leaves out what the plan does not keep
   protocol::Encoding encoding = protocol::Encoding::json;
-  std::shared_ptr<const schemas::FlatType> columns;  // of csv
+  std::shared_ptr<const schemas::FlatType> columns{};  // of csv
   Level level = Level::recorded;
 };
 

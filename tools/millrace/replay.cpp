@@ -43,11 +43,7 @@ class Logs {
     if (!is_folder(topic) && bus_ != nullptr) return historical::bus_topic(*bus_, topic, level_);
     const auto folder = find_log({.log = topic, .config = command_->config});
     if (!folder) return fail(folder.error());
-    TopicLog log = historical::log_folder(*folder);
-    log.types = [types = std::make_shared<LogTypes>(*folder, command_->root)](EventTypeId id) {
-      return types->find(id);
-    };
-    return log;
+    return historical::log_folder(*folder, command_->root);
   }
 
  private:

@@ -99,7 +99,7 @@ void Verifier::take_frames(const wal::BatchView& batch) {
       wrong(event->offset, "the frame has sequence " + number(frame.sequence().value()) + ", not " +
                                number((batch.first_sequence + count).value()));
     }
-    const schemas::EventType* type = types_.find(frame.event_type());
+    const schemas::EventType* type = types_.find(frame.event_type(), event->offset);
     if (type != nullptr && !type->verify(frame.payload())) {
       wrong(event->offset, "the event is no valid " + std::string(type->name()));
     }
