@@ -50,8 +50,8 @@ Status PacedReplay::fill(Topic& topic) {
   if (!taken && log.rest.empty()) return fail(taken.error().code, topic.name + ": " + taken.error().message);
   const RunBegin run = log.replay->run();
   if (run.run > topic.run && run.offset < topic.next()) {
-    return fail(ErrorCode::rolled_back, topic.name + ": what lies behind offset " +
-                                            std::to_string(run.offset.value()) + " was taken back");
+    return fail(ErrorCode::rolled_back,
+                topic.name + ": what lies behind offset " + std::to_string(run.offset.value()) + " was taken back");
   }
   topic.run = run.run;
   return {};

@@ -154,9 +154,9 @@ struct Steer {
   enum class What { pause, resume, step, speed, seek };
   What what = What::pause;
   std::uint32_t subscription = 0;
-  std::uint64_t count = 1;                        // of step
-  historical::Speed speed{};                      // of speed
-  ReplayStart to{};  // of seek
+  std::uint64_t count = 1;    // of step
+  historical::Speed speed{};  // of speed
+  ReplayStart to{};           // of seek
 };
 struct Ping {};
 

@@ -85,10 +85,9 @@ std::string replay_prefix(std::uint32_t subscription, std::uint32_t count, const
 std::string replay_header(std::uint32_t subscription, std::uint32_t count, const std::vector<Offset>& next,
                           WallTime now) {
   const auto size = static_cast<std::uint16_t>(sizeof(BinaryBatchHeader) + sizeof(std::uint64_t) * next.size());
-  const BinaryBatchHeader header{
-      {binary_magic, size, sizeof(BinaryEntry), subscription, count, 0, 0, now.ns},
-      binary_replay,
-      static_cast<std::uint32_t>(next.size())};
+  const BinaryBatchHeader header{{binary_magic, size, sizeof(BinaryEntry), subscription, count, 0, 0, now.ns},
+                                 binary_replay,
+                                 static_cast<std::uint32_t>(next.size())};
   std::string out(size, '\0');
   std::memcpy(out.data(), &header, sizeof header);
   for (std::size_t i = 0; i < next.size(); ++i) {

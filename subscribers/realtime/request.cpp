@@ -293,16 +293,14 @@ std::optional<RequestError> parse_speed(const json::value& value, historical::Sp
 }
 
 // A start, but for those that a replay cannot have.
-std::optional<RequestError> parse_place(const json::value& value, std::string_view name,
-                                        ReplayStart& into) {
+std::optional<RequestError> parse_place(const json::value& value, std::string_view name, ReplayStart& into) {
   auto parsed = parse_start(value);
   if (const auto* start = std::get_if<Start>(&parsed)) {
     if (const auto* offset = std::get_if<Offset>(start)) return into = *offset, std::nullopt;
     if (const auto* time = std::get_if<WallTime>(start)) return into = *time, std::nullopt;
     if (std::holds_alternative<Earliest>(*start)) return into = Earliest{}, std::nullopt;
   }
-  return bad(ErrorName::bad_start,
-             "'" + std::string(name) + R"(' is none of "earliest", {"offset":N} and {"time":T})");
+  return bad(ErrorName::bad_start, "'" + std::string(name) + R"(' is none of "earliest", {"offset":N} and {"time":T})");
 }
 
 std::optional<RequestError> parse_flag(const json::object& object, std::string_view name, bool& into) {
@@ -321,8 +319,8 @@ WhatOrError parse_replay(const json::object& object) {
   }
   StartReplay replay;
   const json::value* topics = object.if_contains("topics");
-  bool good = topics && topics->is_array() && !topics->get_array().empty() &&
-              topics->get_array().size() <= replay_topics_max;
+  bool good =
+      topics && topics->is_array() && !topics->get_array().empty() && topics->get_array().size() <= replay_topics_max;
   for (std::size_t i = 0; good && i < topics->get_array().size(); ++i) {
     const json::value& one = topics->get_array()[i];
     good = one.is_string() &&
@@ -428,9 +426,9 @@ WhatOrError parse_what(const json::object& object) {
     if (auto wrong = check_fields(object, {"op", "id"}, ErrorName::bad_request, "'ping'")) return *wrong;
     return Ping{};
   }
-  return bad(ErrorName::unknown_op,
-             "unknown op '" + shown(name) + "'; there are subscribe, unsubscribe, books, ack, replay, pause, resume, step, "
-             "speed, seek and ping");
+  return bad(ErrorName::unknown_op, "unknown op '" + shown(name) +
+                                        "'; there are subscribe, unsubscribe, books, ack, replay, pause, resume, step, "
+                                        "speed, seek and ping");
 }
 
 }  // namespace

@@ -79,8 +79,8 @@ std::shared_ptr<Session::SessionReplay> Session::find_replay(std::uint32_t id) {
 void Session::steer(const std::string& request_id, const protocol::Steer& steer) {
   const auto replay = find_replay(steer.subscription);
   if (!replay) {
-    return refuse({ErrorName::unknown_subscription,
-                   "this session has no replay " + std::to_string(steer.subscription), request_id});
+    return refuse({ErrorName::unknown_subscription, "this session has no replay " + std::to_string(steer.subscription),
+                   request_id});
   }
   if (replay->reading || replay->opening) {
     if (replay->waiting.size() >= hub_.options.answers_max) {
