@@ -15,6 +15,7 @@
 #include "tools/millrace/interrupt.hpp"
 #include "tools/millrace/json_writer.hpp"
 #include "tools/millrace/progress.hpp"
+#include "wal/chain.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
 
@@ -85,11 +86,13 @@ Result<LogStat> stat_headers(wal::FileSystem& files, const std::string& folder) 
   stat.torn_bytes = state->report.torn_bytes;
   stat.corruptions = state->report.corruptions.size();
   for (const wal::PublisherEntry& each : state->publishers) stat.publishers[each.id].entry = each;
-  for (const wal::Link& link : state->chain) {
+  const auto links = wal::list_chain(files, folder);
+  if (!links) return fail(links.error());
+  for (const wal::Link& link : *links) {
     const std::string path = wal::join(folder, wal::to_file_name(link.name));
     Files& kind = ::access(path.c_str(), F_OK) == 0 ? stat.raw : stat.compressed;
     ++kind.count;
-    kind.bytes += bytes_on_disk(&kind == &stat.raw ? path : path + ".zst");
+    kind.bytes += bytes_on_disk(&kind == &stat.raw ? path : wal::join(folder, wal::to_cold_name(link.name)));
     if (link.header_valid && (stat.runs.empty() || stat.runs.back().first != link.run)) {
       stat.runs.emplace_back(link.run, link.name.first_offset);
     }
