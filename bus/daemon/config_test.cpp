@@ -28,7 +28,7 @@ std::string error_of(const std::string& text) {
 
 TEST(Config, HasSoundDefaultsForEveryTopic) {
   const Config config = default_config();
-  EXPECT_EQ(config.topics.size(), 6u);
+  EXPECT_EQ(config.topics.size(), 7u);
   for (const TopicConfig& topic : config.topics) {
     const std::size_t pages = ring::Ring::slots_in(topic.ring_bytes, topic.page_bytes);
     EXPECT_GE(pages, topic.readers + topic.grant_ahead + topic.unsynced_max + 2) << topic.name;
@@ -161,7 +161,7 @@ TEST(MemoryPlan, SumsTheRingsAndSaysWhichStallIsBridged) {
   for (const MemoryTerm& term : memory_plan(config)) {
     if (term.holder.starts_with("rings of")) rings += term.bytes;
   }
-  EXPECT_EQ(rings, 10'000'000u * 3 + 50'000'000 + 4 * 4'000'000 + 1'000'000);
+  EXPECT_EQ(rings, 10'000'000u * 3 + 50'000'000 + 5 * 4'000'000 + 1'000'000);
   const std::string text = print_check(config);
   EXPECT_NE(text.find("rings of market_l2"), std::string::npos);
   EXPECT_NE(text.find("trade_events, then publishers are back pressured"), std::string::npos);
