@@ -1,4 +1,4 @@
-// Proves that places to begin and filters mean what they say, and that what is neither is refused with a sentence.
+// Proves that places to begin mean what they say, and that what is none is refused with a sentence.
 #include "tools/millrace/selection.hpp"
 
 #include <gmock/gmock.h>
@@ -39,48 +39,6 @@ TEST(ParseLevel, KnowsTheThreeLevels) {
   EXPECT_EQ(*parse_level("live"), Level::live);
   EXPECT_EQ(*parse_level("synced"), Level::synced);
   EXPECT_FALSE(parse_level("durable"));
-}
-
-class FilterTest : public ::testing::Test {
- protected:
-  [[nodiscard]] bool matches(const std::vector<std::string>& conditions) const {
-    return Filter::parse(conditions, *type_)->matches(trade_);
-  }
-
-  schemas::Registry registry_ = schemas::Registry::built_in();
-  const schemas::EventType* type_ = registry_.find("trade_events");
-  std::vector<std::byte> trade_ =
-      *type_->from_json(R"({"trade_id":"T-1","instrument":"600519","buyer_account":"alice","seller_account":"bob"})");
-};
-
-TEST_F(FilterTest, WithoutConditionsTakesAll) {
-  EXPECT_TRUE(matches({}));
-}
-
-TEST_F(FilterTest, OnOneFieldTakesAnyOfItsValues) {
-  EXPECT_TRUE(matches({"instrument=600519"}));
-  EXPECT_FALSE(matches({"instrument=600520"}));
-  EXPECT_TRUE(matches({"instrument=600520", "instrument=600519"}));
-}
-
-TEST_F(FilterTest, OnSeveralFieldsWantsEach) {
-  EXPECT_TRUE(matches({"instrument=600519", "account=bob"}));
-  EXPECT_FALSE(matches({"instrument=600519", "account=carol"}));
-}
-
-TEST_F(FilterTest, NamesTheFieldsThereAreWhenOneIsUnknown) {
-  const std::vector<std::string> conditions{"colour=red"};
-  const auto filter = Filter::parse(conditions, *type_);
-  ASSERT_FALSE(filter);
-  EXPECT_THAT(filter.error().message, HasSubstr("'colour'"));
-  EXPECT_THAT(filter.error().message, HasSubstr("instrument"));
-}
-
-TEST_F(FilterTest, RefusesAConditionWithoutAField) {
-  for (const std::string condition : {"instrument", "=600519", ""}) {
-    const std::vector<std::string> conditions{condition};
-    EXPECT_FALSE(Filter::parse(conditions, *type_)) << condition;
-  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "subscribers/historical/filter.hpp"
 #include "tools/millrace/connect.hpp"
 #include "tools/millrace/event_line.hpp"
 #include "tools/millrace/interrupt.hpp"
@@ -42,7 +43,7 @@ Status check(const TailOptions& options, Level level) {
 
 Exit tail_events(Subscriber& subscriber, const schemas::EventType& type, const TailOptions& options, IdleStrategy& idle,
                  Output& out) {
-  const auto filter = Filter::parse(options.filters, type);
+  const auto filter = historical::Filter::make(options.filters, type);
   if (!filter) return complain(filter.error());
   subscriber.verify(false);  // what is invalid is shown as such, not left out
   Follower* const follower = subscriber.follower();
@@ -59,6 +60,7 @@ Exit tail_events(Subscriber& subscriber, const schemas::EventType& type, const T
     if (stop && follower->position().offset >= *stop && !follower->giving_snapshot()) break;
     const std::size_t work = subscriber.poll([&](const Event& event) {
       if (ended || (stop && *event.offset >= *stop)) return;
+      if (!filter->may_match(event.frame.header())) return;
       if (!options.filters.empty() && !(type.verify(event.payload()) && filter->matches(event.payload()))) return;
       append_event_line(event, &type, out.text());
       ended = --left == 0;
@@ -89,7 +91,8 @@ Exit tail(const BusOptions& bus_options, const TailOptions& options) {
   if (bus == nullptr) return Exit::no_core;
   const auto topic = bus->topic(options.topic);
   if (!topic) return complain(topic.error());
-  if (const auto filter = Filter::parse(options.filters, *topic->type); !filter) return complain(filter.error());
+  if (const auto filter = historical::Filter::make(options.filters, *topic->type); !filter)
+    return complain(filter.error());
   auto subscriber = bus->subscribe(options.topic,
                                    {.level = *level, .start = *start, .on_gap = say_gap, .snapshot = options.snapshot});
   if (!subscriber) return complain(subscriber.error());
