@@ -31,6 +31,8 @@ std::string_view to_string(ErrorCode code) {
       return "rolled_back";
     case ErrorCode::deleted:
       return "deleted";
+    case ErrorCode::overrun:
+      return "overrun";
     case ErrorCode::no_space:
       return "no_space";
     case ErrorCode::io_failed:
@@ -45,6 +47,13 @@ std::string_view to_string(ErrorCode code) {
       return "not_ready";
   }
   return "unknown";
+}
+
+tl::unexpected<Error> fail_deleted(Offset wanted, Offset first) {
+  return fail(
+      {ErrorCode::deleted,
+       "offset " + std::to_string(wanted.value()) + " is deleted; the first there is: " + std::to_string(first.value()),
+       DeletedEvents{wanted, Offset(first.value() - 1)}});
 }
 
 tl::unexpected<Error> fail_errno(std::string_view what, int error_number) {

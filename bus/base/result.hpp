@@ -1,10 +1,13 @@
 // Results for what may happen: a value, or an Error that names what was wrong and what to do.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 #include <utility>
+
+#include "bus/base/ids.hpp"
 
 namespace millrace {
 
@@ -21,6 +24,7 @@ enum class ErrorCode {
   corrupt,           // bytes that prove to have been synced are bad
   rolled_back,       // a position past the end of its run
   deleted,           // the position is older than the first event there is
+  overrun,           // the same of a durable consumer: it was too slow, and what it still wanted is gone
   no_space,          // the disk or /dev/shm is full
   io_failed,         // a read, write or sync failed
   exhausted,         // a configured limit (publishers, readers, sessions) is reached
@@ -31,9 +35,18 @@ enum class ErrorCode {
 
 [[nodiscard]] std::string_view to_string(ErrorCode code);
 
+// Events that are not there any more.
+struct DeletedEvents {
+  Offset from;
+  Offset to;  // included: the first there is stands behind it
+  bool operator==(const DeletedEvents&) const = default;
+};
+
 struct Error {
   ErrorCode code = ErrorCode::internal;
   std::string message;  // one sentence: what was wrong, and what to do
+  std::optional<DeletedEvents>
+      deleted{};  // with `overrun`; with `deleted` where a range of events is what was asked for
 };
 
 // `value()` is for tests; code asks first and uses `*`.
@@ -47,6 +60,8 @@ using Status = Result<void>;
 [[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
+// Events from `wanted` on were asked for, and the first there is stands behind it at `first`.
+[[nodiscard]] tl::unexpected<Error> fail_deleted(Offset wanted, Offset first);
 // "<what>: <strerror(error_number)>", with a code that fits the errno.
 [[nodiscard]] tl::unexpected<Error> fail_errno(std::string_view what, int error_number);
 
