@@ -31,8 +31,6 @@ std::string_view to_string(ErrorCode code) {
       return "rolled_back";
     case ErrorCode::deleted:
       return "deleted";
-    case ErrorCode::overrun:
-      return "overrun";
     case ErrorCode::no_space:
       return "no_space";
     case ErrorCode::io_failed:
@@ -45,6 +43,8 @@ std::string_view to_string(ErrorCode code) {
       return "internal";
     case ErrorCode::not_ready:
       return "not_ready";
+    case ErrorCode::overrun:
+      return "overrun";
   }
   return "unknown";
 }

@@ -24,13 +24,13 @@ enum class ErrorCode {
   corrupt,           // bytes that prove to have been synced are bad
   rolled_back,       // a position past the end of its run
   deleted,           // the position is older than the first event there is
-  overrun,           // the same of a durable consumer: it was too slow, and what it still wanted is gone
   no_space,          // the disk or /dev/shm is full
   io_failed,         // a read, write or sync failed
   exhausted,         // a configured limit (publishers, readers, sessions) is reached
   fenced,            // another process has taken over what this one held
   internal,          // a bug
   not_ready,         // not now, and nothing changed: try again; never leaves a process
+  overrun,           // `deleted` of a durable consumer: what it still wanted is gone; never leaves a process
 };
 
 [[nodiscard]] std::string_view to_string(ErrorCode code);
@@ -45,8 +45,8 @@ struct DeletedEvents {
 struct Error {
   ErrorCode code = ErrorCode::internal;
   std::string message;  // one sentence: what was wrong, and what to do
-  std::optional<DeletedEvents>
-      deleted{};  // with `overrun`; with `deleted` where a range of events is what was asked for
+  // With `overrun`, and with `deleted` where events were asked for.
+  std::optional<DeletedEvents> deleted{};
 };
 
 // `value()` is for tests; code asks first and uses `*`.
