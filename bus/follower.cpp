@@ -61,9 +61,20 @@ Status Follower::begin(const Start& start) {
   auto log = open_log();
   if (!log) return fail(log.error());
   const auto found = find_start(*log, from, next_, attachment_->run);
-  if (!found) return fail(found.error());
+  if (!found) return fail(told(found.error()));
   next_ = *found;
   return {};
+}
+
+Error Follower::told(Error error) const {
+  if (!attachment_->consumer) return error;
+  // Where a segment was deleted while it was opened, the log itself says where it begins now.
+  if (error.code == ErrorCode::deleted && !error.deleted) {
+    if (const auto log = open_log(); log && log->first_offset() > next_) {
+      error = fail_deleted(next_, log->first_offset()).value();
+    }
+  }
+  return as_overrun(std::move(error));
 }
 
 std::optional<Event> Follower::next() {
@@ -176,12 +187,12 @@ bool Follower::fetch_replay(Offset end) {
   if (!log_) {
     auto log = open_log();
     const Status found = log ? log->seek(next_) : fail(log.error());
-    if (!found) return error_ = found.error(), false;
+    if (!found) return error_ = told(found.error()), false;
     log_.emplace(std::move(*log));
   }
   for (;;) {
     const auto batch = log_->next(end);
-    if (!batch) return error_ = batch.error(), false;
+    if (!batch) return error_ = told(batch.error()), false;
     if (!*batch) return false;
     if ((*batch)->next_offset() <= next_) continue;  // before the start, or without events
     batch_ = {FrameCursor((*batch)->body), (*batch)->publisher, (*batch)->epoch, (*batch)->record_time,

@@ -38,7 +38,8 @@ class Follower {
     std::function<void(Offset)> on_end{};
   };
 
-  // Errors: those of find_start(), what opening the log says and, with a snapshot, those of wal::last_values().
+  // Errors: those of find_start(), of a durable consumer `overrun` for `deleted`; what opening the log says and, with a
+  // snapshot, those of wal::last_values().
   [[nodiscard]] static Result<Follower> open(Attached<SubscriberAttachment> attached, Level level, const Start& start,
                                              OnGap on_gap, std::optional<Snapshot> snapshot = std::nullopt);
 
@@ -53,7 +54,7 @@ class Follower {
   [[nodiscard]] Position position() const { return {attachment_->log_id, run_, next_}; }
   // Something of a snapshot is still to be given.
   [[nodiscard]] bool giving_snapshot() const { return giving_.has_value(); }
-  // Why it stands still, if it does.
+  // Why it stands still, if it does. Of a durable consumer under which the log was deleted: overrun.
   [[nodiscard]] const std::optional<Error>& error() const { return error_; }
 
   // Sleeps until there is something to read, at most `timeout`. True: there is, or there may be news of the core.
@@ -108,6 +109,8 @@ class Follower {
   [[nodiscard]] bool fetch_replay(Offset end);
   [[nodiscard]] Result<wal::Reader> open_log() const;
   void report_missing(const FrameView& frame);
+  // As who reads is told of it.
+  [[nodiscard]] Error told(Error error) const;
   [[nodiscard]] Status take_snapshot();
   // nullopt: all of it was given.
   [[nodiscard]] std::optional<Event> next_of_snapshot();

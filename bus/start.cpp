@@ -54,16 +54,24 @@ Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run 
     MILLRACE_TRY(check(*position, log, end, run));
     found = position->offset;
   }
-  if (found < first) {
-    return fail(ErrorCode::deleted, "offset " + std::to_string(found.value()) +
-                                        " is deleted; the first there is: " + std::to_string(first.value()));
-  }
+  if (found < first) return fail_deleted(found, first);
   if (found > end) {
     return fail(ErrorCode::invalid_argument, "offset " + std::to_string(found.value()) +
                                                  " is not there yet; the next one will be " +
                                                  std::to_string(end.value()));
   }
   return found;
+}
+
+Error as_overrun(Error error) {
+  if (error.code != ErrorCode::deleted || !error.deleted) return error;
+  error.code = ErrorCode::overrun;
+  error.message =
+      "the durable consumer was overrun: the events from offset " + std::to_string(error.deleted->from.value()) +
+      " to " + std::to_string(error.deleted->to.value()) +
+      ", which it still wanted, are deleted; reset it (millrace consumers reset), and it goes on at offset " +
+      std::to_string(error.deleted->to.value() + 1);
+  return error;
 }
 
 }  // namespace millrace

@@ -21,4 +21,8 @@ using Start = std::variant<StartLatest, StartEarliest, Offset, WallTime, Positio
 // position of another log, an offset beyond the end), and what reading the log says.
 [[nodiscard]] Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run run);
 
+// What a durable consumer is told where reading answers `deleted`: `overrun`, with the same range. Another error, or
+// one without a range, stays as it is.
+[[nodiscard]] Error as_overrun(Error error);
+
 }  // namespace millrace

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::uint32_t block_bytes_max = 16 << 20;
 constexpr std::uint32_t header_bytes_max = 1 << 20;
+// No frame says more with a byte: a zstd block of 128 KiB takes 4. So no file makes a reader go through more.
+constexpr std::uint64_t ratio_max = 32 * 1024;
 
 struct FreeContext {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
@@ -71,8 +73,9 @@ class ColdFile final : public File {
     if (!header) return fail(header.error());
     auto trailer = read_as<ColdTrailer>(*size - std::min<std::uint64_t>(*size, sizeof(ColdTrailer)));
     if (!trailer) return fail(trailer.error());
-    if (!is_whole(*header) && is_whole(trailer->header)) *header = trailer->header;
-    if (!is_whole(*header)) {
+    const auto is_good = [&](const ColdHeader& one) { return is_whole(one) && one.end / ratio_max <= *size; };
+    if (!is_good(*header) && is_good(trailer->header)) *header = trailer->header;
+    if (!is_good(*header)) {
       // Right as version 1 but for the version: that is a flipped bit. Later versions checksum otherwise.
       if (header->magic == cold_magic && header->version != format_version &&
           header->checksum != checksum_of_header(*header)) {
@@ -149,12 +152,24 @@ class ColdFile final : public File {
     }
     // The table is only a short cut: frames say themselves how long they are.
     table_ = {sizeof(ColdHeader)};
+    std::vector<std::byte> window;
+    std::uint64_t window_at = 0;
+    bool is_last = false;
     for (std::uint64_t block = 0; block < count; ++block) {
-      const auto bytes = read(*below_, table_.back(), ZSTD_compressBound(blocks_.bytes(block)));
-      if (!bytes) return fail(bytes.error());
-      const std::size_t frame = ZSTD_findFrameCompressedSize(bytes->data(), bytes->size());
+      const std::uint64_t at = table_.back();
+      const std::size_t frame_max = ZSTD_compressBound(blocks_.bytes(block));
+      if (!is_last && at + frame_max > window_at + window.size()) {
+        // Of two, so that a file of many small frames is not read again for each.
+        auto bytes = read(*below_, at, 2 * frame_max);
+        if (!bytes) return fail(bytes.error());
+        window = std::move(*bytes);
+        window_at = at;
+        is_last = window.size() < 2 * frame_max;
+      }
+      const Bytes rest = Bytes(window).subspan(at - window_at);
+      const std::size_t frame = ZSTD_findFrameCompressedSize(rest.data(), rest.size());
       if (ZSTD_isError(frame) != 0) break;
-      table_.push_back(table_.back() + frame);
+      table_.push_back(at + frame);
     }
     return {};
   }
@@ -173,7 +188,7 @@ class ColdFile final : public File {
     std::vector<std::byte>& bytes = oldest->bytes;
     bytes.resize(blocks_.bytes(number));
     bool whole = false;
-    if (number + 1 < table_.size() && table_[number] <= table_[number + 1] &&
+    if (number + 1 < table_.size() && table_[number] <= table_[number + 1] && table_[number + 1] <= table_.back() &&
         table_[number + 1] - table_[number] <= ZSTD_compressBound(bytes.size())) {
       const auto frame = read(*below_, table_[number], table_[number + 1] - table_[number]);
       if (!frame) return fail(frame.error());

@@ -317,6 +317,64 @@ TEST(Cold, IsMadeInStepsAndDroppedWithItsSegment) {
   EXPECT_EQ(begun.error().code, ErrorCode::deleted);
 }
 
+TEST(Cold, AReaderGoesOnAtOnceIntoWhatWasCompressedMeanwhile) {
+  FaultFileSystem files;
+  auto writer = begin(files);
+  ASSERT_TRUE(add_synced(*writer, 10));
+  auto reader = Reader::open(files, "t");
+  ASSERT_TRUE(reader);
+  ASSERT_TRUE(read_all(*reader).is(0, 10)) << "it stands at the tail";
+  while (segment_paths(files).size() < 4) ASSERT_TRUE(add(*writer, 10));
+  ASSERT_TRUE(writer->sync());
+  ASSERT_TRUE(take_all_care(*writer));
+  ASSERT_EQ(cold_paths(files).size(), 3u);
+  const Seen seen = read_all(*reader);
+  EXPECT_TRUE(seen.is(10, writer->next_offset().value())) << seen.problem << seen.offsets.size();
+}
+
+TEST(Cold, BehindASegmentWhoseHeaderIsLostASecondReadingGoesOnToo) {
+  FaultFileSystem files;
+  const std::uint64_t end = write_log(files, 4);
+  compress_all(files);
+  const auto names = list_segment_files(files, "t").value();
+  auto& bytes = *files.bytes_of(cold_paths(files)[1]);
+  for (std::size_t at = sizeof(ColdHeader); at < sizeof(ColdHeader) + 40; ++at) bytes[at] ^= std::byte{0x55};
+  auto reader = Reader::open(files, "t");
+  ASSERT_TRUE(reader);
+  for (int time = 0; time < 3; ++time) {
+    ASSERT_TRUE(reader->seek(Offset(3)));
+    const Seen seen = read_all(*reader, Offset(3));
+    EXPECT_EQ(seen.problem, "");
+    ASSERT_EQ(seen.corruptions.size(), 1u) << time;
+    EXPECT_EQ(seen.corruptions[0].from, names[1].first_offset);
+    ASSERT_FALSE(seen.offsets.empty());
+    EXPECT_EQ(seen.offsets.back(), end - 1) << time;
+  }
+}
+
+TEST(Cold, AFileThatClaimsMoreThanItCanHoldIsBadAndSoonRead) {
+  FaultFileSystem files;
+  const std::uint64_t end = write_log(files, 3);
+  compress_all(files);
+  const auto names = list_segment_files(files, "t").value();
+  auto& bytes = *files.bytes_of(cold_paths(files)[1]);
+  ColdHeader header{};
+  std::memcpy(&header, bytes.data(), sizeof header);
+  header.end = std::uint64_t{1} << 62;
+  header.checksum = checksum_of(std::as_bytes(std::span(&header, 1)).subspan(checksummed_from));
+  std::memcpy(bytes.data(), &header, sizeof header);
+  std::memcpy(bytes.data() + bytes.size() - sizeof header, &header, sizeof header);
+  auto file = open_segment_file(files, "t", names[1]);
+  ASSERT_TRUE(file);
+  EXPECT_EQ((*file)->size().value(), 0u);
+  const Seen seen = read_log(files);
+  EXPECT_EQ(seen.problem, "");
+  ASSERT_EQ(seen.corruptions.size(), 1u);
+  EXPECT_EQ(seen.corruptions[0].from, names[1].first_offset);
+  EXPECT_EQ(seen.corruptions[0].to, names[2].first_offset);
+  EXPECT_EQ(seen.offsets.back(), end - 1);
+}
+
 TEST(Cold, RetentionCountsTheBytesThatFilesTake) {
   FaultFileSystem files;
   std::uint64_t events = 0;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "bus/base/assert.hpp"
+#include "wal/cold.hpp"
 #include "wal/index.hpp"
 
 namespace millrace::wal {
@@ -117,9 +118,11 @@ tl::unexpected<Error> Reader::report(const Corruption& corruption) {
 Result<bool> Reader::advance(bool expected) {
   const SegmentName here_name = segment_->name();
   if (!expected && tail_polls_ % list_every != 0) {
-    // Nearly always the next segment has the next number and begins with the next offset: one name to try, no list.
+    // Nearly always the next segment has the next number and begins with the next offset: a name to try, no list. It
+    // may have been compressed meanwhile.
     const SegmentName next{place_.next_offset, here_name.number.next()};
-    if (!files_->open(join(folder_, to_file_name(next)), OpenMode::read)) return false;
+    const auto file = open_segment_file(*files_, folder_, next);
+    if (!file && file.error().code == ErrorCode::not_found) return false;
   }
   const auto names = list_segment_files(*files_, folder_);
   if (!names) return fail(names.error());
@@ -142,8 +145,7 @@ Result<bool> Reader::go_on() {
     }
   } else if (next == 0 && chain_.name(0).first_offset > place_.next_offset) {
     // Deleted behind us. Or void: then the chain goes on at the first segment with a higher number.
-    return fail(ErrorCode::deleted, "the log was deleted up to offset " +
-                                        std::to_string(chain_.name(0).first_offset.value()) + "; begin there");
+    return fail_deleted(place_.next_offset, chain_.name(0).first_offset);
   }
   const auto link = chain_.link(next);
   if (!link) return fail(link.error());
@@ -219,11 +221,7 @@ Status Reader::jump(const Before& before) {
 Status Reader::seek(Offset offset) {
   searched_ = false;
   return retried([&]() -> Status {
-    if (offset < first_offset()) {
-      return fail(ErrorCode::deleted, "offset " + std::to_string(offset.value()) +
-                                          " was deleted; the first there is is " +
-                                          std::to_string(first_offset().value()));
-    }
+    if (offset < first_offset()) return fail_deleted(offset, first_offset());
     // The last segment that begins before it, so that a gap recorded just before the event is seen too.
     const auto last = chain_.begins_before(offset);
     if (!last) return fail(last.error());

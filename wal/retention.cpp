@@ -82,6 +82,16 @@ OverrunEdges overrun_edges(std::span<const SegmentFacts> sealed, Offset open, st
     edges.near_below = std::max(edges.near_below, first_of((sealed.size() + 2) / 3));
     edges.safe_from = std::max(edges.safe_from, first_of((sealed.size() + 1) / 2));
   }
+  if (limits.age.count() > 0 && !facts.needed) {
+    const auto younger = [&](std::chrono::nanoseconds age) {
+      const std::int64_t from = limits.oldest.ns + (limits.age - age).count();
+      std::size_t i = 0;
+      while (i < sealed.size() && sealed[i].newest.ns < from) ++i;
+      return first_of(i);
+    };
+    edges.near_below = std::max(edges.near_below, younger(limits.age / 10 * 8));
+    edges.safe_from = std::max(edges.safe_from, younger(limits.age / 10 * 6));
+  }
   return edges;
 }
 

@@ -2,6 +2,7 @@
 // consumers still want, age. So the first two delete whatever anybody wants, and consumers hold back only age.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -19,6 +20,7 @@ struct RetentionLimits {
   std::uint64_t free_floor = 0;                               // bytes that shall stay free on the file system
   std::uint64_t bytes_max = no_limit;                         // of the log
   WallTime oldest{std::numeric_limits<std::int64_t>::min()};  // what was recorded before may go
+  std::chrono::nanoseconds age{};                             // how old that is; 0: not by age
 };
 
 // Of the log as it is.
@@ -56,9 +58,10 @@ enum class Retention {
 // The floor where none is configured: 2 % of the file system, at most 1 GiB.
 [[nodiscard]] std::uint64_t usual_floor(std::uint64_t total_bytes);
 
-// Who wants an offset below `near_below` will soon lose it to the first two rules: what he wants and all behind it is
-// more than 80 % of the bytes allowed, or in the oldest third of the log while less than twice the floor is free. From
-// `safe_from` on (60 %; the older half) nobody need worry. Both 0: nothing will be deleted by force.
+// Who wants an offset below `near_below` will soon lose it to a rule that consumers do not hold back: what he wants and
+// all behind it is more than 80 % of the bytes allowed, or in the oldest third of the log while less than twice the
+// floor is free, or older than 80 % of the age allowed where `facts` names nobody for whom it is kept. From `safe_from`
+// on (60 %; the older half) nobody need worry. Both 0: nothing will be deleted by force.
 struct OverrunEdges {
   Offset near_below;
   Offset safe_from;

@@ -98,6 +98,40 @@ TEST(RetentionOfALog, WarnsOfWhatWillBeDeletedByForce) {
   EXPECT_EQ(overrun_edges({}, open, 5, {0, 5, {}}, {100}), OverrunEdges{}) << "there is nothing to delete";
 }
 
+// It is time `now`, and what is 100 ns old is deleted: segment i is once that is more than 10 i + 109.
+struct AgeCase {
+  const char* what;
+  std::int64_t now;
+  std::optional<Offset> needed;
+  OverrunEdges edges;
+};
+class RetentionByAge : public ::testing::TestWithParam<AgeCase> {};
+
+TEST_P(RetentionByAge, WarnsOfWhatNoConsumerHoldsBack) {
+  const AgeCase& c = GetParam();
+  RetentionLimits limits;
+  limits.oldest = WallTime{c.now - 100};
+  limits.age = std::chrono::nanoseconds(100);
+  EXPECT_EQ(overrun_edges(ten(), Offset(100), 5, {no_limit, 105, c.needed}, limits), c.edges) << c.what;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, RetentionByAge,
+    ::testing::Values(AgeCase{"all is young", 69, {}, OverrunEdges{}},
+                      AgeCase{"the oldest is 61 % of it", 70, {}, {Offset(0), Offset(10)}},
+                      AgeCase{"the oldest is 80 % of it", 89, {}, {Offset(0), Offset(20)}},
+                      AgeCase{"the oldest is more than that", 90, {}, {Offset(10), Offset(30)}},
+                      AgeCase{"the oldest will be deleted just now", 110, {}, {Offset(30), Offset(50)}},
+                      AgeCase{"all is old but what is being written", 1000, {}, {Offset(100), Offset(100)}},
+                      AgeCase{"a consumer holds it back", 1000, Offset(0), OverrunEdges{}}));
+
+TEST(RetentionOfALog, TheEarliestWarningCounts) {
+  RetentionLimits limits{0, 100, WallTime{-10}, std::chrono::nanoseconds(100)};
+  EXPECT_EQ(overrun_edges(ten(), Offset(100), 5, {}, limits), (OverrunEdges{Offset(30), Offset(50)})) << "bytes";
+  limits.oldest = WallTime{40};
+  EXPECT_EQ(overrun_edges(ten(), Offset(100), 5, {}, limits), (OverrunEdges{Offset(60), Offset(80)})) << "age";
+}
+
 TEST(OverrunAlarm, HasHysteresisAndTellsWhatIsGone) {
   using State = OverrunAlarm::State;
   OverrunAlarm alarm;

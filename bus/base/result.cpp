@@ -43,8 +43,17 @@ std::string_view to_string(ErrorCode code) {
       return "internal";
     case ErrorCode::not_ready:
       return "not_ready";
+    case ErrorCode::overrun:
+      return "overrun";
   }
   return "unknown";
+}
+
+tl::unexpected<Error> fail_deleted(Offset wanted, Offset first) {
+  return fail(
+      {ErrorCode::deleted,
+       "offset " + std::to_string(wanted.value()) + " is deleted; the first there is: " + std::to_string(first.value()),
+       DeletedEvents{wanted, Offset(first.value() - 1)}});
 }
 
 tl::unexpected<Error> fail_errno(std::string_view what, int error_number) {

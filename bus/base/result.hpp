@@ -1,10 +1,13 @@
 // Results for what may happen: a value, or an Error that names what was wrong and what to do.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
 #include <utility>
+
+#include "bus/base/ids.hpp"
 
 namespace millrace {
 
@@ -27,13 +30,23 @@ enum class ErrorCode {
   fenced,            // another process has taken over what this one held
   internal,          // a bug
   not_ready,         // not now, and nothing changed: try again; never leaves a process
+  overrun,           // `deleted` of a durable consumer: what it still wanted is gone; never leaves a process
 };
 
 [[nodiscard]] std::string_view to_string(ErrorCode code);
 
+// Events that are not there any more.
+struct DeletedEvents {
+  Offset from;
+  Offset to;  // included: the first there is stands behind it
+  bool operator==(const DeletedEvents&) const = default;
+};
+
 struct Error {
   ErrorCode code = ErrorCode::internal;
   std::string message;  // one sentence: what was wrong, and what to do
+  // With `overrun`, and with `deleted` where events were asked for.
+  std::optional<DeletedEvents> deleted{};
 };
 
 // `value()` is for tests; code asks first and uses `*`.
@@ -47,6 +60,8 @@ using Status = Result<void>;
 [[nodiscard]] inline tl::unexpected<Error> fail(Error error) {
   return tl::unexpected<Error>(std::move(error));
 }
+// Events from `wanted` on were asked for, and the first there is stands behind it at `first`.
+[[nodiscard]] tl::unexpected<Error> fail_deleted(Offset wanted, Offset first);
 // "<what>: <strerror(error_number)>", with a code that fits the errno.
 [[nodiscard]] tl::unexpected<Error> fail_errno(std::string_view what, int error_number);
 

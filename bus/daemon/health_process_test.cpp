@@ -273,5 +273,71 @@ TEST(HealthProcess, ADurableConsumerIsWarnedBeforeTheLogIsDeletedUnderIt) {
   EXPECT_EQ(change->reason, HealthReason::caught_up);
 }
 
+TEST(HealthProcess, ADurableConsumerThatIsOverrunIsToldFromWhereToWhere) {
+  // A ring of 64 pages, so that a reader that rests does not find in memory what is deleted.
+  TestCore core(
+      "[topics.trade_events]\nring_bytes = \"1 MiB\"\npage_bytes = \"16 KiB\"\nreaders = 8\n"
+      "segment_bytes = \"1 MiB\"\nretention_bytes = \"3 MiB\"\n");
+  auto bus = connect(core);
+  Health health(*bus);
+  const auto publish = [&](std::uint64_t count) {
+    Process puppet = core.puppet("trade_events", "maker", count);
+    ASSERT_TRUE(puppet.line_with("done")) << puppet.errors();
+  };
+  const auto subscribe = [&](const char* consumer) {
+    return bus->subscribe("trade_events",
+                          {.level = Level::synced, .start = StartEarliest{}, .on_gap = {}, .consumer = consumer});
+  };
+  publish(10);
+  ASSERT_TRUE(subscribe("risk"));  // and it is away again
+  auto rests = subscribe("desk");
+  ASSERT_TRUE(rests) << rests.error().message;
+  std::uint64_t seen = 0;
+  ASSERT_TRUE(eventually([&] { return (seen += rests->poll([](const Event&) {})) == 10; }));
+  const auto reason_of = [&](HealthReason wanted) {
+    const Change* change = nullptr;
+    do {
+      change = health.wait_for(HealthSubject::consumer, "risk", HealthState::lagging);
+    } while (change != nullptr && change->reason != wanted);
+    return change;
+  };
+  const auto first = [&] {
+    return wal::list_segment_files(wal::posix_file_system(), core.log_folder("trade_events"))->front().first_offset;
+  };
+  while (first() == Offset(0)) publish(1'000);
+  ASSERT_NE(reason_of(HealthReason::overrun_near), nullptr);
+  const Change* overrun = reason_of(HealthReason::overrun);
+  ASSERT_NE(overrun, nullptr);
+  EXPECT_GT(overrun->number, 0);
+  publish(10'000);  // and the pages of the first ones are used again
+  const auto expect_told = [&](const Error& error, Offset from) {
+    EXPECT_EQ(error.code, ErrorCode::overrun) << error.message;
+    ASSERT_TRUE(error.deleted);
+    EXPECT_EQ(error.deleted->from, from);
+    EXPECT_GT(error.deleted->to, from);
+    EXPECT_LT(error.deleted->to, first()) << "nothing that is still there";
+    EXPECT_THAT(error.message, ::testing::HasSubstr("from offset " + std::to_string(from.value()) + " to " +
+                                                    std::to_string(error.deleted->to.value())));
+    EXPECT_THAT(error.message, ::testing::HasSubstr("millrace consumers reset"));
+  };
+  const auto back = subscribe("risk");
+  ASSERT_FALSE(back);
+  expect_told(back.error(), Offset(0));
+  ASSERT_TRUE(eventually([&] {
+    (void)rests->poll([](const Event&) {});
+    return rests->error().has_value();
+  }));
+  expect_told(*rests->error(), Offset(10));
+  // What to do helps. Retention may just now go on.
+  Offset begin;
+  ASSERT_TRUE(eventually([&] {
+    if (!bus->reset_consumer("trade_events", "risk", StartEarliest{})) return false;
+    auto again = subscribe("risk");
+    if (again) begin = again->follower()->position().offset;
+    return again.has_value();
+  }));
+  EXPECT_EQ(begin, first());
+}
+
 }  // namespace
 }  // namespace millrace

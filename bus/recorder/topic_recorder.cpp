@@ -361,7 +361,10 @@ wal::RetentionLimits TopicRecorder::retention_limits(WallTime wall) const {
   wal::RetentionLimits limits;
   limits.free_floor = free_floor_;
   if (policies_.retention_bytes > 0) limits.bytes_max = policies_.retention_bytes;
-  if (policies_.retention_age.count() > 0) limits.oldest = WallTime{wall.ns - policies_.retention_age.count()};
+  if (policies_.retention_age.count() > 0) {
+    limits.oldest = WallTime{wall.ns - policies_.retention_age.count()};
+    limits.age = policies_.retention_age;
+  }
   return limits;
 }
 

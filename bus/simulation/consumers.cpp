@@ -82,7 +82,7 @@ void Simulation::begin(std::size_t i) {
   const Offset checkpoint = reader.attachment->consumer->checkpoint.offset;
   if (!follower) {
     say("consumer " + reader.consumer + " cannot begin: " + follower.error().message);
-    const bool overrun = checkpoint < bus_->recorder().first_offset() && follower.error().code == ErrorCode::deleted;
+    const bool overrun = checkpoint < bus_->recorder().first_offset() && follower.error().code == ErrorCode::overrun;
     if (!overrun && !(fault_ && files_.failed())) {
       model_->fail("consumer " + reader.consumer + " cannot begin: " + follower.error().message);
     }

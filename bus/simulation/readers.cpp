@@ -133,7 +133,8 @@ void Simulation::poll(Reader& reader, std::size_t limit) {
   bool deleted = false;
   with_whole_disk([&] {
     const auto log = wal::Reader::open(files_, options_.folder);
-    deleted = error.code == ErrorCode::deleted && log && *reader.sight.next < log->first_offset();
+    deleted = error.code == (reader.consumer.empty() ? ErrorCode::deleted : ErrorCode::overrun) && log &&
+              *reader.sight.next < log->first_offset();
   });
   if (!disk && !deleted) model_->fail("a follower stops: " + error.message);
 }

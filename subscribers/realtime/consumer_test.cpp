@@ -1,5 +1,6 @@
 // Proves what level synced and a durable consumer may rely on over WebSocket: nothing is shown that is not on the disk,
 // a name begins where it was acknowledged, one client has it at a time, and nobody else waits for the core's answer.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -366,8 +367,11 @@ TEST_F(ConsumerTest, ACheckpointThatRetentionDeletedEndsItOrIsSkippedAsTheCaller
   WsClient client = connect();
   subscribe(client, R"(,"consumer":"risk")");
   const auto error = client.receive_type("error");
-  EXPECT_EQ(error.at("code"), "offset_deleted");
+  EXPECT_EQ(error.at("code"), "overrun");
   EXPECT_EQ(error.at("id"), "s");
+  EXPECT_EQ(number(error, "from"), 2u);
+  EXPECT_EQ(number(error, "to"), 4u);
+  EXPECT_THAT(std::string(error.at("message").as_string()), ::testing::HasSubstr("millrace consumers reset"));
   ASSERT_TRUE(eventually([&] { return !source_.consumer("risk")->held; })) << "who is refused has no name";
   subscribe(client, R"(,"consumer":"risk","on_deleted":"skip")");
   EXPECT_EQ(number(client.receive_type("subscribed"), "first_offset"), 2u);

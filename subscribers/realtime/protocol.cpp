@@ -101,6 +101,8 @@ std::string_view to_string(ErrorName name) {
       return "too_many_subscriptions";
     case ErrorName::offset_deleted:
       return "offset_deleted";
+    case ErrorName::overrun:
+      return "overrun";
     case ErrorName::offset_ahead:
       return "offset_ahead";
     case ErrorName::wrong_log:
@@ -164,7 +166,9 @@ std::string_view to_string(ClosedBy what) {
 RequestError from_error(const Error& error, ErrorName otherwise) {
   switch (error.code) {
     case ErrorCode::deleted:
-      return {ErrorName::offset_deleted, error.message};
+      return {ErrorName::offset_deleted, error.message, "null", error.deleted};
+    case ErrorCode::overrun:
+      return {ErrorName::overrun, error.message, "null", error.deleted};
     case ErrorCode::invalid_argument:
       return {ErrorName::offset_ahead, error.message};
     case ErrorCode::rolled_back:
@@ -291,6 +295,10 @@ std::string begin_error(const RequestError& error) {
   out += to_string(error.name);
   out += R"(","message":)";
   schemas::append_json_string(error.message, out);
+  if (error.deleted) {
+    put_field(out, "from", error.deleted->from.value());
+    put_field(out, "to", error.deleted->to.value());
+  }
   return out;
 }
 

@@ -12,6 +12,7 @@
 
 #include "bus/base/clock.hpp"
 #include "bus/base/ids.hpp"
+#include "bus/base/result.hpp"
 #include "subscribers/historical/pacer.hpp"
 #include "subscribers/realtime/books.hpp"
 #include "subscribers/realtime/event_block.hpp"
@@ -43,6 +44,7 @@ enum class ErrorName {
   too_slow,                // behind its bound, under `disconnect`
   too_many_subscriptions,  // of this session
   offset_deleted,          // older than the oldest event there is
+  overrun,                 // the same, of a durable consumer
   offset_ahead,            // beyond the next event
   wrong_log,               // a position of another log
   rolled_back,             // a position that a power cut took back
@@ -72,6 +74,7 @@ struct RequestError {
   ErrorName name;
   std::string message;
   std::string id = "null";  // of the request, as JSON
+  std::optional<DeletedEvents> deleted{};
 };
 // `otherwise`: of what has no name of its own.
 [[nodiscard]] RequestError from_error(const Error& error, ErrorName otherwise = ErrorName::replay_failed);

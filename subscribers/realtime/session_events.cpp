@@ -3,6 +3,7 @@
 #include <string>
 
 #include "bus/base/assert.hpp"
+#include "bus/start.hpp"
 #include "subscribers/realtime/session.hpp"
 
 namespace millrace::gateway {
@@ -248,7 +249,7 @@ void Session::on_chunk(std::uint32_t id, Result<ReplayChunk> chunk) {
     } else if (chunk) {
       take_chunk(*subscription, std::move(*chunk));
     } else {
-      end_with(*subscription, protocol::from_error(chunk.error()));
+      end_with(*subscription, protocol::from_error(subscription->name ? as_overrun(chunk.error()) : chunk.error()));
     }
   }
   pump();

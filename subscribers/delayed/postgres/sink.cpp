@@ -28,7 +28,7 @@ Error cannot_go_on(const std::string& topic, const std::string& sink, const Erro
   std::string what = "topic " + topic + ": cannot go on where the database is: " + why.message;
   if (why.code == ErrorCode::invalid_argument || why.code == ErrorCode::rolled_back) {
     what += "; to begin a log anew, move the topic's rows away and delete its row in sink_checkpoints";
-  } else if (why.code == ErrorCode::deleted) {
+  } else if (why.code == ErrorCode::deleted || why.code == ErrorCode::overrun) {
     what += "; to go on with a hole, set next_offset in sink_checkpoints to the first offset there is";
   } else if (why.code == ErrorCode::in_use) {
     what += "; is another sink named '" + sink + "' at work on another database?";
@@ -194,7 +194,8 @@ Result<Subscriber> Sink::subscribe(const Topic& topic, const std::optional<Posit
   auto subscriber = bus_.subscribe(topic.name, options);
   // The core's checkpoint may lie before the first event there is; then the database's may still lie behind.
   const bool elsewhere = subscriber ? from && subscriber->follower()->position().offset != from->offset
-                                    : from && subscriber.error().code == ErrorCode::deleted;
+                                    : from && (subscriber.error().code == ErrorCode::overrun ||
+                                               subscriber.error().code == ErrorCode::deleted);
   if (!elsewhere) return subscriber;
   if (subscriber) {
     log().info("sink {}: topic {}: the database is at offset {}, the core's consumer at {}; the database counts",

@@ -197,7 +197,7 @@ class MemoryReplay final : public Replay {
   [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
     const std::scoped_lock lock(source_.mutex_);
     const auto& log = source_.logs_[topic_];
-    if (next_ < log.info.first) return fail(ErrorCode::deleted, "retention deleted what comes next");
+    if (next_ < log.info.first) return fail_deleted(next_, log.info.first);
     std::size_t count = 0;
     for (; next_ < log.end(level_) && count < limit; ++count) {
       handler(MemorySource::view(log, next_));
@@ -232,9 +232,7 @@ Result<Offset> MemorySource::find(const Log& log, const ReplayStart& start, Offs
   if (const auto* time = std::get_if<WallTime>(&start)) {
     while (next < end && log.events[next.value()].record_time < *time) ++next;
   }
-  if (next < log.info.first) {
-    return fail(ErrorCode::deleted, "the oldest event is " + std::to_string(log.info.first.value()));
-  }
+  if (next < log.info.first) return fail_deleted(next, log.info.first);
   if (next > end) return fail(ErrorCode::invalid_argument, "the next offset is " + std::to_string(end.value()));
   return next;
 }
