@@ -49,6 +49,20 @@ def open_raw(path):
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
+def cold_header(path, data):
+    """(end, bytes of block 0, bytes of each other) of a `.wal.zst`: its header stands at the begin and at the very end."""
+    for head in (data[:COLD_HEADER.size], data[-COLD_HEADER.size:]):
+        if len(head) < COLD_HEADER.size or head[:4] != b"MLWZ":
+            continue
+        _, version, _, checksum, _, _, end, first_block, block = COLD_HEADER.unpack(head)
+        right = xxh3.digest(head[CHECKSUMMED_FROM:]) == checksum
+        if not right:  # else another version is a flipped bit
+            check_version(path, version, "the compressed segment")
+        elif version == VERSION and 0 < first_block <= end and block > 0:
+            return end, first_block, block
+    raise Corrupt(f"{path} has no valid header; restore it from a copy")
+
+
 def open_cold(path, header_only):
     """The bytes of a `.wal.zst`, decompressed; of the first block alone, which is the header, if that is asked."""
     try:
@@ -57,30 +71,24 @@ def open_cold(path, header_only):
         raise Unsupported(f"{path} is compressed; install python3-zstandard") from None
     with open(path, "rb") as file:
         data = file.read()
-    trailer = COLD_HEADER.size + 8
-    if len(data) < COLD_HEADER.size + trailer or data[:4] != b"MLWZ":
-        raise Corrupt(f"{path} has no valid header; restore it from a copy")
-    _, version, _, _, _, _, end, first_block, block = COLD_HEADER.unpack_from(data)
-    check_version(path, version, "the compressed segment")
-    if block == 0 or first_block == 0:
-        raise Corrupt(f"{path} has no valid header; restore it from a copy")
-    count = (1 if end <= first_block else 1 + (end - first_block + block - 1) // block) if end else 0
-    table_at = len(data) - trailer - 8 * count
-    if table_at < COLD_HEADER.size or data[:COLD_HEADER.size] != data[-COLD_HEADER.size:]:
+    end, first_block, block = cold_header(path, data)
+    sizes = [first_block] + [min(block, end - at) for at in range(first_block, end, block)]
+    table_at = len(data) - COLD_HEADER.size - 8 - 8 * len(sizes)
+    if table_at < COLD_HEADER.size:
         raise Corrupt(f"{path} is cut short or damaged at its end; restore it from a copy")
-    starts = struct.unpack_from(f"<{count}Q", data, table_at) + (table_at,)
+    starts = struct.unpack_from(f"<{len(sizes)}Q", data, table_at) + (table_at,)
     parts = []
-    for begin, stop in list(zip(starts, starts[1:]))[:1 if header_only else None]:
+    for begin, stop, size in list(zip(starts, starts[1:], sizes))[:1 if header_only else None]:
         try:
             if not COLD_HEADER.size <= begin < stop <= table_at:
                 raise ValueError("the table of blocks is wrong")
-            parts.append(zstandard.ZstdDecompressor().decompress(data[begin:stop], max_output_size=max(first_block, block)))
+            # Said by the frame itself, and believed when it is made room for.
+            if zstandard.frame_content_size(data[begin:stop]) != size:
+                raise ValueError("it is not of the size that the header says")
+            parts.append(zstandard.ZstdDecompressor().decompress(data[begin:stop]))
         except (ValueError, zstandard.ZstdError) as error:
             raise Corrupt(f"{path}: the block at byte {begin} cannot be decompressed ({error}); restore the file") from None
-    whole = b"".join(parts)
-    if len(whole) != (min(first_block, end) if header_only else end):
-        raise Corrupt(f"{path} holds {len(whole)} bytes of a segment of {end}; restore it from a copy")
-    return memoryview(whole)
+    return memoryview(b"".join(parts))
 
 
 class Segment:
@@ -150,20 +158,29 @@ class Segment:
             raise Corrupt(f"{self.path} is cut short: {len(self.bytes)} of {end} bytes are there; restore it from a copy")
         # What was synced is there whole: only behind it a batch may have been torn.
         synced = self.synced_through(stop) if end is None else stop
-        at, next_offset = self.header.header_bytes, self.header.first_offset
-        for at, batch in self.walk(stop):
-            if (verify or at >= synced) and not self.whole(at, batch):
-                break
-            yield at, batch
-            at += BATCH_HEADER.size + batch.bytes
-            next_offset = batch.first_offset + batch.count
-        if at < stop and (end is not None or at < synced or self.proven_synced(at)):
-            raise Corrupt(f"{self.path} is corrupt at byte {at}: events from offset {next_offset} on are lost; "
-                          "restore the file from a copy")
+        at, previous, next_offset = self.begin
+        while True:
+            for byte, batch in self.walk(stop, at, previous, next_offset):
+                if (verify or byte >= synced) and not self.whole(byte, batch):
+                    break
+                yield byte, batch
+                at = byte + BATCH_HEADER.size + batch.bytes
+                previous, next_offset = batch.checksum, batch.first_offset + batch.count
+            if at >= stop or (end is None and at >= synced and not self.proven_synced(at)):
+                return
+            # What was just being written when it was looked at is whole by the time that another stands behind it.
+            byte, batch = next(self.walk(stop, at, previous, next_offset), (at, None))
+            if batch is None or not self.whole(byte, batch):
+                raise Corrupt(f"{self.path} is corrupt at byte {at}: events from offset {next_offset} on are lost; "
+                              "restore the file from a copy")
 
-    def walk(self, stop):
-        """What looks like batches, each behind the one before; ends where none does."""
-        at, previous, next_offset = self.header.header_bytes, self.header.checksum, self.header.first_offset
+    @property
+    def begin(self):
+        """Of the first batch: its byte, the checksum before it and its first offset."""
+        return self.header.header_bytes, self.header.checksum, self.header.first_offset
+
+    def walk(self, stop, at, previous, next_offset):
+        """What looks like batches from byte `at` on, each behind the one before; ends where none does."""
         while at < stop:
             batch = self.batch_at(at, stop)
             if batch is None or batch.previous != previous or batch.first_offset != next_offset:
@@ -174,7 +191,7 @@ class Segment:
 
     def synced_through(self, stop):
         """The byte up to which a whole batch, nearly always the last, says that this segment was synced."""
-        for at, batch in reversed(list(self.walk(stop))):
+        for at, batch in reversed(list(self.walk(stop, *self.begin))):
             if self.whole(at, batch):
                 return batch.synced_through
         return self.header.header_bytes

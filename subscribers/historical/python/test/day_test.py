@@ -1,5 +1,5 @@
-"""Proves over a real day, recorded through a real bus, that every column and every event of this reader is what the C++
-reader shows, and that the example draws it. The recordings are looked for in MILLRACE_DATA, else in ../shared/data beside
+"""Proves over a real day, recorded and then compressed by a real core, that every column and every event of this reader is
+what the C++ reader shows and what stood in the log before it was compressed, and that the example draws it. The recordings are looked for in MILLRACE_DATA, else in ../shared/data beside
 the checkout. Exit 77 without them.
 
     PYTHONPATH=.. day_test.py --bin FOLDER --source CHECKOUT
@@ -7,14 +7,18 @@ the checkout. Exit 77 without them.
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 
+import numpy as np
+
 from compare import differences
-from millrace_log import Log
+from core import Core, eventually
+from millrace_log import Decimals, Log
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OPTIONS = {}
@@ -33,6 +37,17 @@ class Day(unittest.TestCase):
         if recorded.returncode == SKIPPED:
             os._exit(SKIPPED)
         recorded.check_returncode()
+        # A copy of it as it was recorded; what the tests read is compressed.
+        shutil.copytree(os.path.join(cls.folder, "log"), os.path.join(cls.folder, "raw"))
+        with open(os.path.join(cls.folder, "millrace.toml"), encoding="utf-8") as file:
+            config = file.read().replace("segment_bytes", 'compress_after = "1s"\nsegment_bytes')
+        with Core(OPTIONS["bin"], cls.folder, config):
+            for topic in ("trade_events", "market_l2"):
+                eventually(lambda topic=topic: cls.segments("log", topic, ".wal") == 1, f"{topic} is compressed")
+
+    @classmethod
+    def segments(cls, log, topic, ending):
+        return sum(name.endswith(ending) for name in os.listdir(os.path.join(cls.folder, log, topic)))
 
     def log(self, topic):
         return os.path.join(self.folder, "log", topic)
@@ -51,6 +66,19 @@ class Day(unittest.TestCase):
             self.assertEqual(columns["offset"].tolist(), [line["offset"] for line in lines])
             self.assertEqual(columns["sequence"].tolist(), [line["sequence"] for line in lines])
             print(f"{topic}: {len(lines)} events, {len(columns)} columns are the same")
+
+    def test_compressed_by_the_core_it_reads_as_it_was_recorded(self):
+        for topic, at_least in (("trade_events", 4), ("market_l2", 4)):
+            self.assertGreaterEqual(self.segments("log", topic, ".wal.zst"), at_least)
+            self.assertEqual(self.segments("raw", topic, ".wal.zst"), 0)
+            before = Log(os.path.join(self.folder, "raw", topic), verify=True).columns(topic)
+            after = Log(self.log(topic), verify=True).columns(topic)
+            self.assertEqual(list(before), list(after))
+            for name, column in before.items():
+                parts = zip(column, after[name]) if isinstance(column, Decimals) else [(column, after[name])]
+                for mine, theirs in parts:
+                    self.assertEqual(mine.dtype, theirs.dtype, name)
+                    np.testing.assert_array_equal(mine, theirs, name)
 
     def test_the_columns_of_the_whole_day_are_views_batch_by_batch(self):
         for topic in ("trade_events", "market_l2"):

@@ -16,7 +16,9 @@ log_dir = "$folder/log"
 enabled = false
 [topics."system.health"]
 [topics.trade_events]
+segment_bytes = "1 MiB"
 [topics.market_l2]
+segment_bytes = "4 MiB"
 stall_policy = "block"
 ring_bytes = "20 MB"
 TOML
