@@ -21,8 +21,8 @@
 #include "bus/daemon/shared_segment.hpp"
 #include "bus/daemon/supervise.hpp"
 #include "bus/daemon/topic.hpp"
-#include "bus/snapshot_keys.hpp"
 #include "bus/log_schema.hpp"
+#include "bus/snapshot_keys.hpp"
 #include "wal/posix_file_system.hpp"
 
 namespace millrace::daemon {

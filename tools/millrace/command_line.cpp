@@ -16,8 +16,8 @@
 #include "tools/millrace/status.hpp"
 #include "tools/millrace/tail.hpp"
 #include "tools/millrace/wal_dump.hpp"
-#include "tools/millrace/wal_retain.hpp"
 #include "tools/millrace/wal_export.hpp"
+#include "tools/millrace/wal_retain.hpp"
 #include "tools/millrace/wal_stat.hpp"
 #include "tools/millrace/wal_verify.hpp"
 #include "wal/posix_file_system.hpp"
@@ -152,6 +152,8 @@ class CommandLine {
             ->capture_default_str()
             ->check(parses(parse_end));
     command->add_option("--consumer", replay_.consumer, "Begin at this durable consumer's checkpoint")->excludes(from);
+    command->add_flag("--snapshot", replay_.snapshot,
+                      "Each topic begins with the latest event of each key before --from, as in `tail`, due at once");
     command->add_flag("--follow", replay_.follow, "Then go on with what comes")->excludes(to);
     command->add_option("--level", replay_.level, "By the core: what is there, and how far live goes")
         ->capture_default_str()
