@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "bus/log_types.hpp"
+#include "bus/snapshot_keys.hpp"
 #include "subscribers/historical/log_source.hpp"
 
 namespace millrace::historical {
@@ -13,6 +14,22 @@ namespace {
 // Each event by the schema that it was written by.
 auto types_of(const std::string& folder, const std::string& root = {}) {
   return [types = std::make_shared<LogTypes>(folder, root)](EventTypeId id, Offset at) { return types->find(id, at); };
+}
+
+struct Found {
+  EventTypeId type;
+  Offset offset;
+};
+// The first event from `from` on; nullopt: there is none before `end`.
+Result<std::optional<Found>> first_event(wal::Reader& log, Offset from, Offset end) {
+  MILLRACE_TRY(log.seek(from));
+  for (;;) {
+    const auto batch = log.next(end);
+    if (!batch && batch.error().code == ErrorCode::corrupt) continue;
+    if (!batch) return fail(batch.error());
+    if (!*batch) return std::nullopt;
+    if (const auto event = wal::EventCursor(**batch).next()) return Found{event->frame.event_type(), event->offset};
+  }
 }
 
 }  // namespace
@@ -52,6 +69,7 @@ Status Replay::add(ReplayTopic&& wanted) {
   Topic& topic = *topics_.back();
   topic.log = std::move(wanted.log);
   topic.conditions = std::move(wanted.filters);
+  topic.wants_snapshot = wanted.snapshot;
   auto log = wal::Reader::open(*topic.log.files, topic.log.folder, topic.log.mode);
   if (!log) return named(topic, log.error());
   Result<Offset> end;
@@ -78,6 +96,9 @@ Status Replay::add(ReplayTopic&& wanted) {
   }
   const auto there = topic.source->seek(range->from);
   if (!there) return named(topic, there.error());
+  auto snapshot = read_snapshot(topic);
+  if (!snapshot) return fail(snapshot.error());
+  topic.snapshot = std::move(*snapshot);
   return {};
 }
 
@@ -85,17 +106,10 @@ Status Replay::add(ReplayTopic&& wanted) {
 Status Replay::check_filters(Topic& topic, wal::Reader& log, Offset end) {
   if (topic.conditions.empty() || log.first_offset() >= end) return {};
   const Offset from = topic.range.from < end ? topic.range.from : log.first_offset();
-  if (const Status there = log.seek(from); !there) return named(topic, there.error());
-  for (;;) {
-    const auto batch = log.next(end);
-    if (!batch && batch.error().code == ErrorCode::corrupt) continue;
-    if (!batch) return named(topic, batch.error());
-    if (!*batch) return {};
-    if (const auto event = wal::EventCursor(**batch).next()) {
-      if (!adopt_type(topic, event->frame.event_type(), event->offset)) return fail(*error_);
-      return {};
-    }
-  }
+  const auto first = first_event(log, from, end);
+  if (!first) return named(topic, first.error());
+  if (*first && !adopt_type(topic, (*first)->type, (*first)->offset)) return fail(*error_);
+  return {};
 }
 
 bool Replay::adopt_type(Topic& topic, EventTypeId id, Offset offset) {
@@ -111,13 +125,52 @@ bool Replay::adopt_type(Topic& topic, EventTypeId id, Offset offset) {
   return true;
 }
 
+// A later event may have been written by another schema of the type.
+void Replay::refresh_type(Topic& topic, Offset offset) {
+  if (topic.type_id && topic.log.types && topic.log.types(*topic.type_id, offset) != topic.type) topic.type_id.reset();
+}
+
+// As of the topic's next event. By the newest schema of its type: the core notes the keys of sealed segments by it too.
+Result<std::vector<wal::LastValue>> Replay::read_snapshot(Topic& topic) const {
+  if (!topic.wants_snapshot) return {};
+  auto log = wal::Reader::open(*topic.log.files, topic.log.folder, topic.log.mode);
+  if (!log) return named(topic, log.error());
+  const auto end = log->end_offset();
+  if (!end) return named(topic, end.error());
+  const auto first = first_event(*log, log->first_offset(), *end);
+  if (!first) return named(topic, first.error());
+  if (!*first) return {};
+  const schemas::EventType* type = topic.log.types ? topic.log.types((*first)->type, LogTypes::newest) : nullptr;
+  if (type == nullptr) {
+    return named(topic, {ErrorCode::not_found, "there is no snapshot of its events, of type " +
+                                                   std::to_string(static_cast<unsigned>((*first)->type)) +
+                                                   ": their schema is not known"});
+  }
+  if (type->key_field().empty()) {
+    return named(topic, {ErrorCode::invalid_argument,
+                         "its events have no key that a snapshot could have the latest of; "
+                         "replay it without one"});
+  }
+  auto values = wal::last_values(*topic.log.files, topic.log.folder, topic.next, snapshot_keys(*type), std::nullopt,
+                                 topic.log.mode);
+  if (!values) return named(topic, values.error());
+  return values;
+}
+
+Replay::Topic* Replay::giving() const {
+  for (const auto& topic : topics_) {
+    if (topic->given < topic->snapshot.size()) return topic.get();
+  }
+  return nullptr;
+}
+
 tl::unexpected<Error> Replay::named(const Topic& topic, const Error& error) const {
   return fail(error.code, topic.log.name + ": " + error.message);
 }
 
 bool Replay::ended() const {
-  return std::all_of(topics_.begin(), topics_.end(),
-                     [](const auto& topic) { return !topic->batch && topic->source->ended(); });
+  return giving() == nullptr && std::all_of(topics_.begin(), topics_.end(),
+                                            [](const auto& topic) { return !topic->batch && topic->source->ended(); });
 }
 
 bool Replay::connected() const {
@@ -133,6 +186,7 @@ void Replay::tell(std::size_t index, Notice notice) {
       break;
     case Notice::Kind::rolled_back:
       topic.next = std::min(topic.next, notice.from);
+      topic.void_snapshot = topic.wants_snapshot;
       break;
     case Notice::Kind::corrupt:
     case Notice::Kind::deleted:
@@ -171,7 +225,7 @@ std::optional<std::size_t> Replay::select() {
   for (std::size_t i = 0; i < topics_.size(); ++i) {
     Topic& topic = *topics_[i];
     if (!topic.batch && !topic.asked) fetch(i);
-    if (error_) return std::nullopt;
+    if (error_ || topic.given < topic.snapshot.size()) return std::nullopt;
     if (topic.batch && (!first || topic.batch->record_time < topics_[*first]->batch->record_time)) first = i;
   }
   if (!first || !others_are_quiet(*first)) return std::nullopt;
@@ -189,14 +243,20 @@ void Replay::fetch(std::size_t index) {
   Topic& topic = *topics_[index];
   Batch batch;
   const auto found = topic.source->fetch(batch);
+  if (std::exchange(topic.void_snapshot, false)) {
+    auto snapshot = read_snapshot(topic);
+    if (!snapshot) {
+      error_ = snapshot.error();
+      return;
+    }
+    topic.snapshot = std::move(*snapshot);
+    topic.given = 0;
+  }
   if (!found) {
     error_ = named(topic, found.error()).value();
   } else if (*found) {
     topic.batch = batch;
-    // A later batch may have been written by another schema of the type.
-    if (topic.type_id && topic.log.types && topic.log.types(*topic.type_id, batch.next) != topic.type) {
-      topic.type_id.reset();
-    }
+    refresh_type(topic, batch.next);
   } else {
     topic.asked = true;
     topic.quiet_at = wall_;
@@ -295,7 +355,17 @@ Status Replay::jump(const std::function<Status()>& move) {
   error_.reset();
   Status moved = move();
   if (moved && error_) moved = fail(*std::exchange(error_, std::nullopt));
+  std::vector<std::vector<wal::LastValue>> snapshots;
+  for (std::size_t i = 0; moved && i < topics_.size(); ++i) {
+    auto snapshot = read_snapshot(*topics_[i]);
+    if (!snapshot) moved = fail(snapshot.error());
+    if (snapshot) snapshots.push_back(std::move(*snapshot));
+  }
   if (moved) {
+    for (std::size_t i = 0; i < topics_.size(); ++i) {
+      topics_[i]->snapshot = std::move(snapshots[i]);
+      topics_[i]->given = 0;
+    }
     reached_.reset();
     pacer_.forget();
     return {};

@@ -7,6 +7,11 @@
 // Within a topic always log order. Between topics by record time; at the same time the topic that was given first is
 // first. A topic that has nothing now holds the others back until they are `merge_delay` old: what it brings after that
 // is handed over at once, and counted as late.
+//
+// A topic may begin with a snapshot: the latest event of each key before the place where it begins, with
+// Event::snapshot set and its own offset and record time, ascending by offset, of the first topic first. Nothing else
+// comes before it. It is the state at the place where the replay stands, so it is due at once: whatever the speed,
+// while paused too, and no step is spent on it. After a seek, and where the log took events back, comes another one.
 #pragma once
 
 #include <algorithm>
@@ -25,6 +30,7 @@
 #include "subscribers/historical/pacer.hpp"
 #include "subscribers/historical/range.hpp"
 #include "subscribers/historical/source.hpp"
+#include "wal/last_values.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
 
@@ -53,6 +59,7 @@ struct ReplayTopic {
   From from = StartEarliest{};
   To to = ToEnd{};
   std::vector<std::string> filters{};  // as Filter::make takes them
+  bool snapshot = false;               // begin with one, filtered like the rest
 };
 
 struct ReplayOptions {
@@ -71,7 +78,8 @@ struct ReplayOptions {
 class Replay {
  public:
   // Errors: invalid_argument (a range, a filter, no topic), deleted, rolled_back, not_found, unsupported (a log of a
-  // newer format), and what reading a log says; they begin with the topic's name.
+  // newer format), and what reading a log says; they begin with the topic's name. With a snapshot also
+  // invalid_argument (events without a key), not_found (their schema is not known) and those of wal::last_values().
   [[nodiscard]] static Result<std::unique_ptr<Replay>> open(std::vector<ReplayTopic> topics,
                                                             ReplayOptions options = {});
 
@@ -94,7 +102,7 @@ class Replay {
   void set_speed(Speed speed);
   [[nodiscard]] Speed speed() const { return pacer_.speed(); }
   // All topics go on at the first event recorded at `time` or later; what is there next is due at once. Errors: what
-  // reading the logs says; nothing has changed then.
+  // reading the logs says, here and below for a new snapshot too; nothing has changed then.
   [[nodiscard]] Status seek(WallTime time);
   // One topic goes on at an offset, the others at the record time of what is there. Errors: invalid_argument (beyond
   // the end), deleted; nothing has changed then.
@@ -107,17 +115,17 @@ class Replay {
   [[nodiscard]] const Range& range(std::size_t topic = 0) const { return topics_[topic]->range; }
   // The type of the topic's last event; nullptr if nobody knows it, or there was none.
   [[nodiscard]] const schemas::EventType* type(std::size_t topic = 0) const { return topics_[topic]->type; }
-  // The record time reached; nullopt before the first event.
+  // The record time reached; nullopt before the first event that is of no snapshot.
   [[nodiscard]] std::optional<WallTime> record_time() const { return reached_; }
   // False while the core of a topic that is followed is away.
   [[nodiscard]] bool connected() const;
 
   struct Counts {
-    std::uint64_t handed_over = 0;
-    std::uint64_t filtered = 0;  // passed, and not wanted
-    std::uint64_t invalid = 0;   // passed, and no reader could have followed them
-    std::uint64_t late = 0;      // handed over, though what was recorded later had been before
-    std::uint64_t missing = 0;   // the log never had them
+    std::uint64_t handed_over = 0;  // those of snapshots too
+    std::uint64_t filtered = 0;     // passed, and not wanted
+    std::uint64_t invalid = 0;      // passed, and no reader could have followed them
+    std::uint64_t late = 0;         // handed over, though what was recorded later had been before
+    std::uint64_t missing = 0;      // the log never had them
   };
   [[nodiscard]] const Counts& counts() const { return counts_; }
 
@@ -134,6 +142,10 @@ class Replay {
     std::optional<EventTypeId> type_id;
     const schemas::EventType* type = nullptr;  // of type_id
     Filter filter;                             // for that type
+    bool wants_snapshot = false;
+    bool void_snapshot = false;            // the log took events back: it has to be taken anew
+    std::vector<wal::LastValue> snapshot;  // being handed over
+    std::size_t given = 0;                 // of it
   };
 
   // Events that one poll passes at most, wanted or not: it shall come back soon.
@@ -153,11 +165,19 @@ class Replay {
   void fetch(std::size_t topic);
   [[nodiscard]] bool others_are_quiet(std::size_t head);
   [[nodiscard]] bool adopt_type(Topic& topic, EventTypeId id, Offset offset);
+  void refresh_type(Topic& topic, Offset offset);
+  // Counts and tells what is not wanted. False too after an error.
+  [[nodiscard]] bool wanted(std::size_t topic, const FrameView& frame, Offset offset);
   void leave_out(std::size_t topic, const FrameView& frame, Offset offset);
   void end_batch(std::size_t topic);
   [[nodiscard]] std::optional<WallTime> head() const;  // the record time of the next event, as far as it is known
   [[nodiscard]] Status jump(const std::function<Status()>& move);
   [[nodiscard]] Status move_to(std::size_t topic, const Start& start);
+  [[nodiscard]] Result<std::vector<wal::LastValue>> read_snapshot(Topic& topic) const;
+  // The topic whose snapshot is being handed over; null: none.
+  [[nodiscard]] Topic* giving() const;
+  template <class Handler>
+  std::size_t give(Handler& handler, std::size_t limit);
   [[nodiscard]] tl::unexpected<Error> named(const Topic& topic, const Error& error) const;
 
   ReplayOptions options_;
@@ -177,9 +197,24 @@ class Replay {
   Counts counts_;
 };
 
+inline bool Replay::wanted(std::size_t index, const FrameView& frame, Offset offset) {
+  Topic& topic = *topics_[index];
+  const bool filtered = !topic.conditions.empty();
+  if (topic.type_id != frame.event_type() && !adopt_type(topic, frame.event_type(), offset)) return false;
+  if (filtered && !topic.filter.may_match(frame.header())) return ++counts_.filtered, false;
+  const bool verify = options_.verify || filtered;
+  if (verify && (topic.type == nullptr || !topic.type->verify(frame.payload()))) [[unlikely]] {
+    return leave_out(index, frame, offset), false;
+  }
+  if (filtered && !topic.filter.matches(frame.payload())) return ++counts_.filtered, false;
+  return true;
+}
+
 template <class Handler>
 std::size_t Replay::poll(Handler&& handler, std::size_t limit) {
   begin_poll();
+  if (giving() != nullptr) return give(handler, limit);
+  const std::size_t limit_of_snapshot = limit;
   if (paused_) limit = std::min(limit, steps_);
   std::size_t passed = 0;
   std::size_t left = limit;
@@ -189,8 +224,6 @@ std::size_t Replay::poll(Handler&& handler, std::size_t limit) {
     Topic& topic = *topics_[*index];
     Batch& batch = *topic.batch;
     const std::size_t left_before = left;
-    const bool filtered = !topic.conditions.empty();
-    const bool verify = options_.verify || filtered;
     while (left > 0 && passed < passes_max) {
       const auto frame = batch.cursor.next();
       if (!frame || (topic.range.to && batch.next >= *topic.range.to)) {
@@ -202,17 +235,8 @@ std::size_t Replay::poll(Handler&& handler, std::size_t limit) {
       if (offset < topic.next) continue;  // the range begins inside the batch
       topic.next = offset.next();
       ++passed;
-      if (topic.type_id != frame->event_type() && !adopt_type(topic, frame->event_type(), offset)) break;
-      if (filtered && !topic.filter.may_match(frame->header())) {
-        ++counts_.filtered;
-        continue;
-      }
-      if (verify && (topic.type == nullptr || !topic.type->verify(frame->payload()))) [[unlikely]] {
-        leave_out(*index, *frame, offset);
-        continue;
-      }
-      if (filtered && !topic.filter.matches(frame->payload())) {
-        ++counts_.filtered;
+      if (!wanted(*index, *frame, offset)) {
+        if (error_) break;
         continue;
       }
       --left;
@@ -226,6 +250,38 @@ std::size_t Replay::poll(Handler&& handler, std::size_t limit) {
   if (paused_ && left < limit) {
     steps_ -= limit - left;
     pacer_.stand_at(*reached_);
+  }
+  // The log took events back.
+  if (passed == 0 && giving() != nullptr) return give(handler, limit_of_snapshot);
+  return passed;
+}
+
+template <class Handler>
+std::size_t Replay::give(Handler& handler, std::size_t limit) {
+  std::size_t passed = 0;
+  std::size_t left = limit;
+  for (std::size_t i = 0; i < topics_.size() && !error_; ++i) {
+    Topic& topic = *topics_[i];
+    while (topic.given < topic.snapshot.size() && left > 0 && passed < passes_max) {
+      const wal::LastValue& value = topic.snapshot[topic.given++];
+      ++passed;
+      refresh_type(topic, value.offset);
+      if (!wanted(i, value.view(), value.offset)) {
+        if (error_) break;
+        continue;
+      }
+      --left;
+      ++counts_.handed_over;
+      Event event{value.view(), value.publisher, value.epoch, value.offset, value.record_time};
+      event.snapshot = true;
+      handler(event, i);
+    }
+    if (topic.given < topic.snapshot.size()) break;
+    if (topic.given > 0) {
+      topic.snapshot = {};
+      topic.given = 0;
+      topic.type_id.reset();  // what follows may have been written by another schema of the type
+    }
   }
   return passed;
 }

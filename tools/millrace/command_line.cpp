@@ -152,6 +152,8 @@ class CommandLine {
             ->capture_default_str()
             ->check(parses(parse_end));
     command->add_option("--consumer", replay_.consumer, "Begin at this durable consumer's checkpoint")->excludes(from);
+    command->add_flag("--snapshot", replay_.snapshot,
+                      "Each topic begins with the latest event of each key before --from, as in `tail`, due at once");
     command->add_flag("--follow", replay_.follow, "Then go on with what comes")->excludes(to);
     command->add_option("--level", replay_.level, "By the core: what is there, and how far live goes")
         ->capture_default_str()

@@ -169,7 +169,11 @@ Exit replay(const BusOptions& bus_options, const ReplayCommand& command) {
     auto log = logs.find(topic);
     if (!log) return complain(log.error());
     names.push_back(log->name);
-    topics.push_back({.log = std::move(*log), .from = parsed->from, .to = parsed->to, .filters = command.filters});
+    topics.push_back({.log = std::move(*log),
+                      .from = parsed->from,
+                      .to = parsed->to,
+                      .filters = command.filters,
+                      .snapshot = command.snapshot});
   }
   Progress progress(Progress::choose(command.progress, command.quiet), "events");
   ReplayNotices notices(std::move(names), progress);

@@ -24,6 +24,7 @@ struct ReplayCommand {
   std::string level = "recorded";
   std::string speed = "max";
   std::vector<std::string> filters{};
+  bool snapshot = false;  // each topic begins with the latest event of each key before `from`
   bool follow = false;
   double merge_delay_ms = 5;
   std::optional<std::uint64_t> limit{};  // events shown
