@@ -1,5 +1,6 @@
 // How many trades a second the sink's writer brings into PostgreSQL, beside psql's own \copy of the same rows into the
 // same table, and libpqxx's stream, each on a server of its own making. In turns, so that all meet the same machine.
+// And with --end-to-end: from a publisher through a core and a sink.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
@@ -10,9 +11,10 @@
 #include <tuple>
 #include <vector>
 
+#include "bench/postgres/end_to_end.hpp"
+#include "bench/postgres/trades.hpp"
 #include "bus/base/assert.hpp"
 #include "bus/base/clock.hpp"
-#include "schemas/decimal.hpp"
 #include "subscribers/delayed/postgres/migrations.hpp"
 #include "subscribers/delayed/postgres/testing/cluster.hpp"
 #include "subscribers/delayed/postgres/testing/events.hpp"
@@ -40,19 +42,7 @@ struct Bench {
 
 void fill(MadeEvents<TradeEvent>& events, std::uint64_t first, std::uint64_t count) {
   for (std::uint64_t i = first; i < first + count; ++i) {
-    events.add([&](TradeEvent& trade) {
-      schemas::set_text(trade.mutable_trade_id(), "MILL-20260301-" + std::to_string(i));
-      schemas::set_text(trade.mutable_instrument(), "MILL");
-      schemas::set_text(trade.mutable_buyer_account(), "account-" + std::to_string(i % 1000));
-      schemas::set_text(trade.mutable_seller_account(), "account-" + std::to_string(i % 997));
-      trade.mutate_price(static_cast<std::int64_t>(1'800'000 + i % 10'000));
-      trade.mutate_price_scale(3);
-      trade.mutate_quantity(static_cast<std::int64_t>(100 + i % 900));
-      trade.mutate_aggressor(i % 2 == 0 ? schemas::Side::buy : schemas::Side::sell);
-      trade.mutate_buy_order_id(2 * i);
-      trade.mutate_sell_order_id(2 * i + 1);
-      trade.mutate_match_time(1'700'000'000'000'000'000 + static_cast<std::int64_t>(i) * 1'000);
-    });
+    events.add([&](TradeEvent& trade) { fill_trade(trade, i); });
   }
 }
 
@@ -140,12 +130,25 @@ int main(int argc, char** argv) {
   app.add_option("--rows", rows, "of each turn")->capture_default_str();
   app.add_option("--batch", batch, "rows of a transaction of the sink")->capture_default_str();
   app.add_option("--turns", turns, "of each")->capture_default_str();
+  bool whole_way = false;
+  app.add_flag("--end-to-end", whole_way, "from a publisher, flat out, through a core and a sink into the table");
   CLI11_PARSE(app, argc, argv);
   if (delayed::postgres::testing::server_programs().empty()) {
     std::printf("skipped: PostgreSQL's server is not installed, run tools/setup\n");
     return 77;
   }
   Cluster cluster(true);
+  if (whole_way) {
+    std::vector<double> all;
+    for (int turn = 0; turn < turns; ++turn) {
+      const EndToEnd one = end_to_end(cluster, "turn_" + std::to_string(turn), rows, batch);
+      all.push_back(one.rows_a_second);
+      std::printf("turn %d: published %.0f trades/s, in the table %.0f rows/s\n", turn + 1, one.published_a_second,
+                  one.rows_a_second);
+    }
+    std::printf("median of %lu trades, publisher to table, %lu a transaction: %.0f rows/s\n", rows, batch, median(all));
+    return 0;
+  }
   Connection connection = delayed::postgres::testing::connect(cluster.uri());
   Bench bench{cluster, connection, rows, batch};
   MILLRACE_ASSERT(migrate(connection, embedded_migrations()), "the tables are made");

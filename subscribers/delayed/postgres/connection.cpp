@@ -3,9 +3,11 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <regex>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+constexpr std::chrono::nanoseconds slice_most = 50ms;
+
 // Without the newline that libpq ends its messages with.
 std::string trimmed(const char* message) {
   std::string text = message == nullptr ? "" : message;
@@ -23,6 +27,27 @@ std::string trimmed(const char* message) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
 }
+
+// What a message at PQERRORS_VERBOSE holds: "FATAL:  28P01: why", with the place in the server's source in its last
+// line. libpq gives the SQLSTATE of a connection that was refused nowhere else. With several hosts the last one's
+// counts.
+struct Verbose {
+  explicit Verbose(std::string text) : message(std::move(text)) {
+    static const std::regex state(":  ([0-9A-Z]{5}): ");
+    std::ptrdiff_t at = -1;
+    for (std::sregex_iterator found(message.begin(), message.end(), state), end; found != end; ++found) {
+      sqlstate = found->str(1);
+      at = found->position();
+    }
+    if (at < 0) return;
+    message.erase(static_cast<std::size_t>(at) + 3, sqlstate.size() + 2);
+    const std::size_t end = message.find_last_not_of('\n');
+    const std::size_t place = message.rfind('\n', end);
+    if (place != std::string::npos && place > static_cast<std::size_t>(at)) message.erase(place);
+  }
+  std::string message;
+  std::string sqlstate;
+};
 
 std::int64_t parse(std::string_view text) {
   std::int64_t value = 0;
@@ -49,6 +74,13 @@ bool DatabaseError::of_a_row() const {
          sqlstate.starts_with("54") || sqlstate == "P0001";
 }
 
+bool DatabaseError::may_pass() const {
+  if (sqlstate.empty()) return true;
+  // Connections, transactions that somebody ended or that may not write yet, conflicts, resources, locks, an operator.
+  constexpr std::array<std::string_view, 7> classes{"08", "25", "40", "53", "55", "57", "58"};
+  return std::any_of(classes.begin(), classes.end(), [&](std::string_view one) { return sqlstate.starts_with(one); });
+}
+
 std::string_view Rows::text(std::size_t row, int column) const {
   const int at = static_cast<int>(row);
   return {PQgetvalue(result_.get(), at, column), static_cast<std::size_t>(PQgetlength(result_.get(), at, column))};
@@ -65,6 +97,7 @@ std::int64_t Rows::touched() const {
 DatabaseResult<Connection> Connection::open(Options options) {
   PGconn* const started = PQconnectStart(options.database.c_str());
   MILLRACE_ASSERT(started != nullptr, "memory for a connection");
+  (void)PQsetErrorVerbosity(started, PQERRORS_VERBOSE);
   Connection connection(started, std::move(options));
   if (const auto connected = connection.connect(); !connected) return tl::unexpected(connected.error());
   return connection;
@@ -73,12 +106,13 @@ DatabaseResult<Connection> Connection::open(Options options) {
 DatabaseResult<void> Connection::connect() {
   const Deadline until = deadline();
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-  if (PQstatus(connection_.get()) == CONNECTION_BAD) return lost("connecting");
+  if (PQstatus(connection_.get()) == CONNECTION_BAD) return refused(true);
   while (next != PGRES_POLLING_OK) {
-    if (next == PGRES_POLLING_FAILED) return lost("connecting");
+    if (next == PGRES_POLLING_FAILED) return refused(false);
     if (const auto ready = wait_for(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, until); !ready) return ready;
     next = PQconnectPoll(connection_.get());
   }
+  (void)PQsetErrorVerbosity(connection_.get(), PQERRORS_DEFAULT);
   PQsetnonblocking(connection_.get(), 1);
   PQsetNoticeProcessor(
       connection_.get(), [](void*, const char*) {}, nullptr);
@@ -137,14 +171,18 @@ DatabaseResult<void> Connection::wait_for(short events, Deadline until) {
     if (now >= until) {
       return tl::unexpected(DatabaseError{"", "the database does not answer in time", true});
     }
+    // By the clock: a server that takes a little at a time is never waited for so long.
+    if (options_.while_waiting && now - shown_ >= slice_most) {
+      shown_ = now;
+      options_.while_waiting();
+    }
     pollfd socket{PQsocket(connection_.get()), events, 0};
-    const auto slice = std::min<std::chrono::nanoseconds>(until - now, 50ms);
+    const auto slice = std::min<std::chrono::nanoseconds>(until - now, slice_most);
     const int ready = ::poll(&socket, 1, static_cast<int>((slice + 999us) / 1ms));
     if (ready > 0) return {};
     if (ready < 0 && errno != EINTR) {
       return tl::unexpected(DatabaseError{"", std::string("poll: ") + std::strerror(errno), true});
     }
-    if (options_.while_waiting) options_.while_waiting();
   }
 }
 
@@ -194,6 +232,17 @@ tl::unexpected<DatabaseError> Connection::lost(std::string_view doing) const {
   std::string message = trimmed(PQerrorMessage(connection_.get()));
   if (message.empty()) message = "the connection is lost";
   return tl::unexpected(DatabaseError{"", std::string(doing) + ": " + message, true});
+}
+
+tl::unexpected<DatabaseError> Connection::refused(bool at_once) const {
+  Verbose said(PQerrorMessage(connection_.get()));
+  // libpq itself ends a connection whose server wants a password that is not there.
+  if (said.sqlstate.empty() && PQconnectionNeedsPassword(connection_.get()) == 1) said.sqlstate = "28P01";
+  // Only a ping tells an address that cannot be read from a socket that nobody listens at. Neither takes time.
+  if (at_once && said.sqlstate.empty() && PQping(options_.database.c_str()) == PQPING_NO_ATTEMPT) {
+    said.sqlstate = wrong_address;
+  }
+  return tl::unexpected(DatabaseError{said.sqlstate, trimmed(said.message.c_str()), true});
 }
 
 Connection::Deadline Connection::deadline() const {

@@ -20,6 +20,9 @@
 
 namespace millrace::delayed::postgres {
 
+// SQLSTATE, of our own, of a database's address that libpq cannot read.
+inline constexpr std::string_view wrong_address = "MR004";
+
 struct DatabaseError {
   std::string sqlstate;  // five characters; empty if no server said it
   std::string message;
@@ -27,6 +30,8 @@ struct DatabaseError {
 
   // Of a row's values: another row would be taken.
   [[nodiscard]] bool of_a_row() const;
+  // Of how the database is at the moment: away, starting, full, busy. Else a person must change something.
+  [[nodiscard]] bool may_pass() const;
 };
 template <class T>
 using DatabaseResult = tl::expected<T, DatabaseError>;
@@ -56,7 +61,7 @@ class Connection {
   struct Options {
     std::string database;  // a connection URI, or keywords and values, as psql takes them
     std::chrono::nanoseconds timeout = std::chrono::seconds(30);  // of connecting and of each statement
-    std::function<void()> while_waiting{};                        // called every 50 ms
+    std::function<void()> while_waiting{};                        // called about every 50 ms
   };
   // Errors say what the server, or the system, did.
   [[nodiscard]] static DatabaseResult<Connection> open(Options options);
@@ -89,10 +94,13 @@ class Connection {
   // All results up to the last, or up to one that wants bytes copied in.
   [[nodiscard]] DatabaseResult<Rows> finish(Deadline deadline);
   [[nodiscard]] tl::unexpected<DatabaseError> lost(std::string_view doing) const;
+  // Why there is no connection, with the SQLSTATE. `at_once`: it did not come to waiting for an answer.
+  [[nodiscard]] tl::unexpected<DatabaseError> refused(bool at_once) const;
   [[nodiscard]] Deadline deadline() const;
 
   std::unique_ptr<PGconn, Finish> connection_;
   Options options_;
+  MonotonicTime shown_;  // while_waiting was called
 };
 
 }  // namespace millrace::delayed::postgres

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "bus/base/clock.hpp"
@@ -30,12 +32,48 @@ TEST_F(DatabaseConnection, SaysWhatIsWrongWithADatabaseThatCannotBeReached) {
   ASSERT_FALSE(nowhere);
   EXPECT_TRUE(nowhere.error().lost);
   EXPECT_THAT(nowhere.error().message, HasSubstr("/nowhere"));
+  EXPECT_TRUE(nowhere.error().may_pass()) << nowhere.error().sqlstate;
   const auto malformed = Connection::open({.database = "postgresql://[broken"});
   ASSERT_FALSE(malformed);
   EXPECT_THAT(malformed.error().message, HasSubstr("URI"));
+  EXPECT_FALSE(malformed.error().may_pass());
+  const auto unheard_of = Connection::open({.database = "host=/nowhere sslmode=perhaps"});
+  ASSERT_FALSE(unheard_of);
+  EXPECT_THAT(unheard_of.error().message, HasSubstr("perhaps"));
+  EXPECT_FALSE(unheard_of.error().may_pass());
   const auto unknown = Connection::open({.database = cluster().uri("no_such_database")});
   ASSERT_FALSE(unknown);
-  EXPECT_THAT(unknown.error().message, HasSubstr("no_such_database"));
+  EXPECT_THAT(unknown.error().message, ::testing::EndsWith("FATAL:  database \"no_such_database\" does not exist"));
+  EXPECT_EQ(unknown.error().sqlstate, "3D000");
+  EXPECT_FALSE(unknown.error().may_pass());
+  // The host that was asked last counts.
+  const auto second =
+      Connection::open({.database = "host=/nowhere," + cluster().folder() + " dbname=no_such_database"});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().sqlstate, second.error().message.find("role") == std::string::npos ? "3D000" : "28000");
+}
+
+TEST_F(DatabaseConnection, SaysThatItsPasswordIsWrongOrMissing) {
+  Connection admin = connect(uri());
+  query(admin, "CREATE ROLE " + name() + "_guarded LOGIN PASSWORD 'right'");
+  const std::string file = cluster().folder() + "/data/pg_hba.conf";
+  std::stringstream rules;
+  rules << "local all " << name() << "_guarded scram-sha-256\n" << std::ifstream(file).rdbuf();
+  std::ofstream(file) << rules.str();
+  query(admin, "SELECT pg_reload_conf()");
+  const std::string address = cluster().uri(name(), name() + "_guarded");
+  DatabaseError error;
+  const auto refused = [&](const std::string& more) {
+    auto opened = Connection::open({.database = address + more});
+    if (!opened) error = opened.error();
+    return !opened;
+  };
+  ASSERT_TRUE(millrace::testing::eventually([&] { return refused("&password=wrong"); }));
+  EXPECT_EQ(error.sqlstate, "28P01") << error.message;
+  EXPECT_FALSE(error.may_pass());
+  ASSERT_TRUE(refused("")) << "libpq says it, not the server";
+  EXPECT_EQ(error.sqlstate, "28P01") << error.message;
+  EXPECT_FALSE(refused("&password=right"));
 }
 
 TEST_F(DatabaseConnection, WaitsNoLongerThanItsTimeoutAndShowsMeanwhileThatItLives) {

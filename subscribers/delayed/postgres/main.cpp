@@ -31,18 +31,22 @@ std::string holder() {
   return std::string(host) + ":" + std::to_string(::getpid());
 }
 
-Status run(CommandLine line) {
-  auto session = open_session(line.sink);
+// Waits for nothing.
+Status migrate_only(const SinkOptions& options) {
+  auto session = open_session(options);
   if (!session) return fail(explain(session.error(), "connecting to the database"));
   const auto migrated = migrate(*session, embedded_migrations());
   if (!migrated) return fail(migrated.error());
-  if (*migrated > 0) log().info("applied {} migrations", *migrated);
-  if (line.migrate_only) return {};
+  log().info("applied {} migrations", *migrated);
+  return {};
+}
 
+Status run(CommandLine line) {
+  if (line.migrate_only) return migrate_only(line.sink);
   auto bus = Bus::connect({.name = "millrace-postgres-sink", .socket = line.socket});
   if (!bus) return fail(bus.error());
   line.sink.holder = holder();
-  auto sink = Sink::open(**bus, std::move(line.sink), std::move(*session));
+  auto sink = Sink::open(**bus, std::move(line.sink));
   if (!sink) return fail(sink.error());
   BackOffIdle idle({.spins = 0, .yields = 1, .min_sleep = 100us, .max_sleep = 5ms});
   while (g_told_to_end == 0) {

@@ -100,9 +100,13 @@ Error explain(const DatabaseError& error, std::string_view doing) {
                 "INSERT, UPDATE and DELETE on the tables"};
   }
   if (error.sqlstate.empty()) {
-    return {ErrorCode::io_failed, what + ": is --database right, and does the server run?"};
+    return {ErrorCode::disconnected, what + ": is --database right, and does the server run?"};
   }
-  return {ErrorCode::io_failed, what + " (SQLSTATE " + error.sqlstate + ")"};
+  if (error.sqlstate == wrong_address) {
+    return {ErrorCode::invalid_argument, what + ": --database wants a URI, or keywords and values, as psql does"};
+  }
+  return {error.may_pass() ? ErrorCode::disconnected : ErrorCode::io_failed,
+          what + " (SQLSTATE " + error.sqlstate + ")"};
 }
 
 }  // namespace millrace::delayed::postgres

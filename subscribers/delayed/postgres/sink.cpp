@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bus/base/log.hpp"
-#include "subscribers/delayed/postgres/migrations.hpp"
 
 namespace millrace::delayed::postgres {
 namespace {
@@ -50,16 +49,8 @@ DatabaseResult<Connection> open_session(const SinkOptions& options, std::functio
   return connection;
 }
 
-Sink::Sink(Bus& bus, SinkOptions options, Connection connection)
-    : bus_(bus),
-      options_(std::move(options)),
-      connection_(std::make_unique<Connection>(std::move(connection))),
-      breaker_(options_.breaker) {
-  connection_->while_waiting([this] { keep_alive(); });
-}
-
-Result<std::unique_ptr<Sink>> Sink::open(Bus& bus, SinkOptions options, Connection connection) {
-  std::unique_ptr<Sink> sink(new Sink(bus, std::move(options), std::move(connection)));
+Result<std::unique_ptr<Sink>> Sink::open(Bus& bus, SinkOptions options) {
+  std::unique_ptr<Sink> sink(new Sink(bus, std::move(options)));
   for (const std::string& name : sink->options_.topics) {
     const auto topic = bus.topic(name);
     if (!topic) return fail(topic.error());
@@ -90,10 +81,36 @@ void Sink::keep_alive() {
   }
 }
 
+void Sink::while_waiting() {
+  keep_alive();
+  const MonotonicTime now = system_clock().monotonic();
+  if (writing_ && now >= lease_due_) beat(now);
+}
+
+// A batch may take longer than the lease; its connection is busy with it. Who leads is found out by the batch itself,
+// so that here nothing follows from a failure but another try.
+void Sink::beat(MonotonicTime now) {
+  lease_due_ = now + options_.lease / 3;
+  if (!heart_) {
+    SinkOptions brief = options_;
+    brief.timeout = std::min(options_.timeout, options_.lease / 3);
+    auto opened = open_session(brief, [this] { keep_alive(); });
+    if (opened && mark(*opened, lease())) heart_ = std::move(*opened);
+  }
+  if (!heart_) return;
+  if (const auto renewed = renew(*heart_, lease()); !renewed && renewed.error().lost) heart_.reset();
+}
+
 bool Sink::connect() {
   for (Topic& topic : topics_) topic.writer.reset();
-  auto connection = open_session(options_, [this] { keep_alive(); });
+  auto connection = open_session(options_, [this] { while_waiting(); });
   if (!connection) return failed(connection.error(), "connecting"), false;
+  if (!migrated_) {
+    const auto applied = migrate(*connection, embedded_migrations());
+    if (!applied) return failed(applied.error(), true), false;
+    if (*applied > 0) log().info("sink {}: applied {} migrations", options_.name, *applied);
+    migrated_ = true;
+  }
   connection_ = std::make_unique<Connection>(std::move(*connection));
   lease_due_ = {};  // so that it is seen at once whether this one still leads
   if (!token_) return true;
@@ -112,6 +129,7 @@ std::uint64_t Sink::stand_by(MonotonicTime now) {
   const auto token = elect(*connection_, options_.name, options_.holder, options_.lease);
   if (!token) return failed(token.error(), "standing for leader"), 0;
   succeeded();
+  begun_ = begun_ || !*token;
   if (!*token) return 0;
   token_ = **token;
   status_due_ = now;
@@ -225,7 +243,9 @@ void Sink::refused_by_the_bus(Topic& topic, const Error& error, MonotonicTime no
 void Sink::write(Topic& topic, const Batch& batch, MonotonicTime now) {
   if (!topic.writer) topic.writer.emplace(*connection_, *topic.tables, *topic.type, topic.name);
   const Run run = topic.batcher->follower().position().run;
+  writing_ = true;
   const auto written = topic.writer->write(batch, topic.log_id, run, lease());
+  writing_ = false;
   if (!written) {
     const DatabaseError& error = written.error();
     if (error.sqlstate == not_the_leader) return step_down(error.message);
@@ -237,6 +257,7 @@ void Sink::write(Topic& topic, const Batch& batch, MonotonicTime now) {
     return failed(error, "writing offsets " + std::to_string(batch.first.value()) + " to " +
                              std::to_string(batch.end.value()) + " of " + topic.name);
   }
+  begun_ = true;
   rows_ += written->rows;
   dead_ += written->dead;
   topic.committed = batch.end;
@@ -265,16 +286,20 @@ void Sink::renew_if_due(MonotonicTime now) {
 void Sink::step_down(std::string_view why) {
   log().warn("sink {}: {} leads no more: {}", options_.name, options_.holder, why);
   token_.reset();
+  heart_.reset();
   for (Topic& topic : topics_) topic.batcher.reset();
 }
 
-void Sink::failed(const DatabaseError& error, std::string_view doing) {
-  if (error.lost) connection_.reset();
+void Sink::failed(const Error& why, bool lost) {
+  if (lost) connection_.reset();
+  if (!begun_ && !passes(why.code)) return stop_with(why);
   const bool was_closed = breaker_.state() == BreakerState::closed;
   const MonotonicTime now = system_clock().monotonic();
   breaker_.failed(now);
-  last_error_ = explain(error, doing).message;
-  if (was_closed) log().warn("sink {}: breaker open: {}", options_.name, last_error_);
+  last_error_ = why.message;
+  if (was_closed) {
+    log().warn("sink {}: breaker open, the database is tried again until it answers: {}", options_.name, last_error_);
+  }
   log().debug("sink {}: {}; again in {} ms", options_.name, last_error_, (breaker_.due() - now) / 1ms);
 }
 

@@ -19,6 +19,7 @@
 #include "subscribers/delayed/postgres/breaker.hpp"
 #include "subscribers/delayed/postgres/connection.hpp"
 #include "subscribers/delayed/postgres/leadership.hpp"
+#include "subscribers/delayed/postgres/migrations.hpp"
 #include "subscribers/delayed/postgres/writer.hpp"
 
 namespace millrace::delayed::postgres {
@@ -41,11 +42,12 @@ struct SinkOptions {
                                                       std::function<void()> while_waiting = {});
 
 // One thread. What is away, be it the database or the core, is waited for, with nothing lost; only what a person must
-// change is an error.
+// change is an error. What the database refuses is one up to the first batch, or turn as a standby; later it is waited
+// for.
 class Sink {
  public:
-  // Errors: not_found (topic), unsupported (a topic whose family has no tables).
-  [[nodiscard]] static Result<std::unique_ptr<Sink>> open(Bus& bus, SinkOptions options, Connection connection);
+  // Connects and migrates in its rounds. Errors: not_found (topic), unsupported (a topic whose family has no tables).
+  [[nodiscard]] static Result<std::unique_ptr<Sink>> open(Bus& bus, SinkOptions options);
 
   // One round; batches written and turns of leadership.
   std::uint64_t do_work(MonotonicTime now);
@@ -72,10 +74,12 @@ class Sink {
     int fenced = 0;  // times since then
   };
 
-  Sink(Bus& bus, SinkOptions options, Connection connection);
+  Sink(Bus& bus, SinkOptions options) : bus_(bus), options_(std::move(options)), breaker_(options_.breaker) {}
 
   [[nodiscard]] Lease lease() const { return {options_.name, token_.value_or(0), options_.lease}; }
   void keep_alive();
+  void while_waiting();
+  void beat(MonotonicTime now);
   [[nodiscard]] bool connect();
   std::uint64_t stand_by(MonotonicTime now);
   std::uint64_t lead(MonotonicTime now);
@@ -86,7 +90,8 @@ class Sink {
   void write(Topic& topic, const Batch& batch, MonotonicTime now);
   void renew_if_due(MonotonicTime now);
   void step_down(std::string_view why);
-  void failed(const DatabaseError& error, std::string_view doing);
+  void failed(const DatabaseError& error, std::string_view doing) { failed(explain(error, doing), error.lost); }
+  void failed(const Error& why, bool lost);
   void succeeded();
   void stop_with(Error error);
   void tell(MonotonicTime now);
@@ -97,6 +102,10 @@ class Sink {
   SinkOptions options_;
   std::list<Topic> topics_;                 // where they stay: a batcher does not move
   std::unique_ptr<Connection> connection_;  // where it stays for its writers
+  std::optional<Connection> heart_;         // renews the lease while a batch is written
+  bool writing_ = false;
+  bool migrated_ = false;
+  bool begun_ = false;  // a batch was written, or another leads
   Breaker breaker_;
   std::optional<std::int64_t> token_;  // while leading
   MonotonicTime lease_due_;            // to be renewed, or tried for

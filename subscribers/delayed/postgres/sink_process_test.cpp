@@ -166,16 +166,72 @@ TEST_F(Sink, SaysWhatIsWrongAtTheStart) {
   EXPECT_THAT(
       end_of(sink({}, "orders")),
       ::testing::AllOf(StartsWith("1: "), HasSubstr("'orders', which has no tables; the sink takes trade_events")));
-  Process nowhere({millrace::testing::program("millrace-postgres-sink"), "--database", "host=/nowhere", "--topics",
-                   "trade_events", "--socket", core().socket()});
-  EXPECT_THAT(end_of(std::move(nowhere)),
-              ::testing::AllOf(StartsWith("1: "), HasSubstr("/nowhere"), HasSubstr("--database")));
-  ask("CREATE ROLE " + name() + "_reader LOGIN");
-  Process reader({millrace::testing::program("millrace-postgres-sink"), "--database",
-                  cluster().uri(name(), name() + "_reader"), "--topics", "trade_events", "--socket", core().socket()});
-  EXPECT_THAT(end_of(std::move(reader)), ::testing::AllOf(StartsWith("1: "), HasSubstr("permission denied")));
+  const auto into = [&](const std::string& database) {
+    return end_of(Process({millrace::testing::program("millrace-postgres-sink"), "--database", database, "--topics",
+                           "trade_events", "--socket", core().socket()}));
+  };
+  EXPECT_THAT(into("postgresql://[broken"),
+              ::testing::AllOf(StartsWith("1: "), HasSubstr("URI"), HasSubstr("--database")));
+  EXPECT_THAT(into(cluster().uri("no_such_database")),
+              ::testing::AllOf(StartsWith("1: "), HasSubstr("\"no_such_database\" does not exist")));
+  EXPECT_THAT(into(cluster().uri(name(), "nobody")), ::testing::AllOf(StartsWith("1: "), HasSubstr("\"nobody\"")));
+  const std::string reader = name() + "_reader";
+  ask("CREATE ROLE " + reader + " LOGIN");
+  EXPECT_THAT(into(cluster().uri(name(), reader)), ::testing::AllOf(StartsWith("1: "), HasSubstr("permission denied")));
+  // What is missing is not seen before the first row.
+  ask("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO " + reader +
+      "; REVOKE INSERT ON trades FROM " + reader);
+  publish(1);
+  EXPECT_THAT(into(cluster().uri(name(), reader)),
+              ::testing::AllOf(StartsWith("1: "), HasSubstr("permission denied for table trades")));
   Process migrate_only({millrace::testing::program("millrace-postgres-sink"), "--database", uri(), "--migrate-only"});
   EXPECT_THAT(end_of(std::move(migrate_only)), StartsWith("0: "));
+  ask("UPDATE millrace_migrations SET checksum = 'another' WHERE name = '001_sink.sql'");
+  EXPECT_THAT(into(uri()), ::testing::AllOf(StartsWith("1: "), HasSubstr("001_sink.sql has changed")));
+}
+
+TEST_F(Sink, StartedBeforeItsDatabaseWaitsForItAndThenMakesItsTables) {
+  ask("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+  cluster().kill();
+  Process early = sink();
+  publish(700);
+  ASSERT_TRUE(eventually([&] { return early.errors().find("breaker open") != std::string::npos; })) << early.errors();
+  EXPECT_THAT(early.errors(), HasSubstr("is tried again until it answers: connecting: "));
+  EXPECT_THAT(early.errors(), HasSubstr(cluster().folder())) << "which one";
+  EXPECT_EQ(early.wait(0s), std::nullopt) << early.errors();
+  cluster().start();
+  connect_database();
+  ASSERT_TRUE(comes_to("SELECT to_regclass('sink_checkpoints') IS NOT NULL", "t")) << early.errors();
+  ASSERT_TRUE(all_written()) << early.errors();
+  expect_the_tables_are_the_log();
+  EXPECT_THAT(early.errors(), HasSubstr("breaker closed"));
+}
+
+TEST_F(Sink, ABatchThatTakesLongerThanTheLeaseKeepsTheLeadership) {
+  Process first = sink();
+  ASSERT_TRUE(comes_to(leaders, "1")) << first.errors();
+  publish(10);
+  ASSERT_TRUE(all_written()) << first.errors();
+  Process second = sink();
+  ASSERT_TRUE(comes_to(standbys, "1")) << second.errors();
+  // The batch stands behind a lock, for several leases of 0.7 s by the database's clock.
+  Connection blocker = testing::connect(uri());
+  testing::query(blocker, "BEGIN; LOCK TABLE trades IN SHARE MODE");
+  publish(10);
+  ASSERT_TRUE(
+      comes_to("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE "
+               "'%INSERT INTO trades%'",
+               "1"));
+  ask("CREATE TABLE began AS SELECT clock_timestamp() AS at");
+  ASSERT_TRUE(comes_to("SELECT heartbeat > at + interval '2 s' OR token > 1 FROM sink_leader, began", "t"))
+      << first.errors();
+  testing::query(blocker, "COMMIT");
+  ASSERT_TRUE(all_written()) << first.errors();
+  publish(10);
+  ASSERT_TRUE(all_written()) << first.errors();
+  EXPECT_EQ(ask("SELECT token FROM sink_leader"), "1") << first.errors() << second.errors();
+  EXPECT_EQ(ask("SELECT DISTINCT token FROM sink_checkpoints"), "1");
+  EXPECT_EQ(ask(standbys), "1");
 }
 
 TEST_F(Sink, RefusesTablesOfAnotherSinkOrLog) {

@@ -46,23 +46,24 @@ DatabaseResult<void> Writer::prepare() {
 }
 
 // Two round trips. Nothing but the temporary table is touched by the first, so that a process that is stopped in it
-// keeps nobody waiting; the second is one message, which the server does whole or not at all.
+// keeps nobody waiting; the second is one message, which the server does whole or not at all. The leader's row is
+// locked last: until then another connection renews the lease.
 DatabaseResult<void> Writer::write_whole(const Batch& batch, const std::string& advance) {
   const auto copied = connection_->copy(begin + copy_statement(), encode(batch.events));
   if (!copied) return roll_back(copied.error());
-  const auto done = connection_->run(advance + inserts("") + "COMMIT");
+  const auto done = connection_->run(inserts("") + advance + "COMMIT");
   if (!done) return roll_back(done.error());
   return {};
 }
 
 DatabaseResult<Writer::Written> Writer::write_sifted(const Batch& batch, const std::string& advance) {
   Written written;
-  if (const auto begun = connection_->run(begin + advance); !begun) return roll_back(begun.error());
+  if (const auto begun = connection_->run(begin); !begun) return roll_back(begun.error());
   if (const auto buried = bury_missing(batch, written); !buried) return roll_back(buried.error());
   if (!batch.events.empty()) {
     if (const auto sifted = sift(batch.events, written); !sifted) return roll_back(sifted.error());
   }
-  if (const auto done = connection_->run("COMMIT"); !done) return roll_back(done.error());
+  if (const auto done = connection_->run(advance + "COMMIT"); !done) return roll_back(done.error());
   return written;
 }
 

@@ -3,6 +3,7 @@
 // position limit exactly once.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 
@@ -83,6 +84,80 @@ TEST_F(RiskProcesses, ABreachIsSaidAndAPublisherThatStandsStillMakesItsInputsSta
     all_stale = all_stale || standing.all_stale();
   }
   EXPECT_TRUE(all_stale);
+  engine.signal(SIGTERM);
+  EXPECT_EQ(engine.wait(), 0) << engine.errors();
+}
+
+TEST_F(RiskProcesses, ACoreThatIsAwayIsSaidOnceItIsBackAndNothingIsJudgedBefore) {
+  TestCore core(TestCore::InCore{"heartbeat_timeout = \"100s\"\n"});
+  auto bus = connect(core);
+  ASSERT_TRUE(bus);
+  Process engine = risk(core, limits_file(core, "[accounts.alice]\nposition = 10\n"));
+  std::optional<Publisher> desk;
+  const auto attach = [&] {
+    auto made = bus->publisher("trade_events", "desk");
+    ASSERT_TRUE(made) << made.error().message;
+    desk.emplace(std::move(*made));
+  };
+  const auto trade = [&](const char* buyer, const char* seller, std::int64_t quantity) {
+    return eventually([&] {
+      return static_cast<bool>(desk->publish<schemas::TradeEvent>([&](schemas::TradeEvent& event) {
+        schemas::set_text(event.mutable_instrument(), "MILL");
+        schemas::set_text(event.mutable_buyer_account(), buyer);
+        schemas::set_text(event.mutable_seller_account(), seller);
+        event.mutate_price(10);
+        event.mutate_quantity(quantity);
+      }));
+    });
+  };
+  const auto said = [&] {
+    std::vector<std::string> texts;
+    for (const Alert& alert : alerts(*bus)) {
+      texts.push_back(
+          std::string(schemas::EnumNameRiskState(alert.state)) + " " +
+          (alert.kind != RiskLimit::none ? std::to_string(alert.value) : schemas::EnumNameRiskReason(alert.reason)));
+    }
+    return texts;
+  };
+  attach();
+  ASSERT_TRUE(trade("alice", "bob", 11));
+  ASSERT_TRUE(eventually([&] { return said().size() == 1; })) << engine.errors();
+  auto watch = bus->subscribe("trade_events", {.level = Level::recorded});
+  ASSERT_TRUE(watch);
+  core.kill();
+  ASSERT_TRUE(eventually([&] {
+    watch->poll<schemas::TradeEvent>([](const schemas::TradeEvent&, const Event&) {});
+    return !watch->follower()->freshness().connected;
+  }));
+  watch = fail(ErrorCode::disconnected, "let go");
+  desk.reset();
+  bus.reset();
+  core.start();
+  bus = connect(core);
+  ASSERT_TRUE(bus);
+  // Its publisher is not back yet: nobody has heard of it from the new core.
+  const auto heard = [&](const char* text) {
+    return eventually([&] {
+      const auto all = said();
+      return std::find(all.begin(), all.end(), text) != all.end();
+    });
+  };
+  EXPECT_TRUE(heard("stale core_away")) << engine.errors();
+  EXPECT_TRUE(heard("fresh core_away")) << engine.errors();
+  attach();
+  ASSERT_TRUE(trade("alice", "bob", 1));
+  ASSERT_TRUE(trade("bob", "alice", 12));
+  EXPECT_TRUE(heard("cleared 0")) << engine.errors();
+  Standing standing;
+  for (const Alert& alert : alerts(*bus)) {
+    if (alert.kind != RiskLimit::none) {
+      EXPECT_FALSE(standing.all_stale()) << "judged while stale";
+    }
+    standing.apply(alert);
+  }
+  const auto all = said();
+  EXPECT_EQ(all.front(), "breached 11");
+  EXPECT_EQ(std::count(all.begin(), all.end(), "breached 11"), 1) << "it stands, and is not said again";
   engine.signal(SIGTERM);
   EXPECT_EQ(engine.wait(), 0) << engine.errors();
 }
