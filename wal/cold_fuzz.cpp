@@ -77,12 +77,12 @@ struct Parts {
   }
   // With the checksums made right behind the edits, if there are any.
   [[nodiscard]] std::vector<std::byte> file(Bytes edits = {}) const {
-    std::vector<std::byte> bytes(sizeof header);
-    std::memcpy(bytes.data(), &header, sizeof header);
-    bytes.insert(bytes.end(), frames.begin(), frames.end());
-    const std::size_t table_at = bytes.size();
     const Bytes entries = std::as_bytes(std::span(table));
-    bytes.insert(bytes.end(), entries.begin(), entries.end());
+    const std::size_t table_at = sizeof header + frames.size();
+    std::vector<std::byte> bytes(table_at + entries.size());
+    std::memcpy(bytes.data(), &header, sizeof header);
+    std::copy(frames.begin(), frames.end(), bytes.begin() + sizeof header);
+    std::copy(entries.begin(), entries.end(), bytes.begin() + static_cast<std::ptrdiff_t>(table_at));
     edit(bytes, edits);
     ColdTrailer trailer{checksum_of(Bytes(bytes).subspan(table_at)), {}};
     std::memcpy(&trailer.header, bytes.data(), sizeof header);
