@@ -162,7 +162,8 @@ TEST(GatewaySnapshot, IsWhatTheLogHasBeforeTheStartAndThenEverythingFromThereOn)
   // Five instruments that trade often, and sixty that seldom do: their last trade lies many segments back.
   const auto publish = [&](std::size_t count) {
     for (std::size_t done = 0; done < count;) {
-      const auto name = random() % 500 == 0 ? "RARE" + std::to_string(random() % 60) : "OFTEN" + std::to_string(random() % 5);
+      const auto name =
+          random() % 500 == 0 ? "RARE" + std::to_string(random() % 60) : "OFTEN" + std::to_string(random() % 5);
       const std::uint64_t sequence = publisher->next_sequence().value();
       const auto published = publisher->publish<schemas::TradeEvent>([&](schemas::TradeEvent& trade) {
         trade.mutate_buy_order_id(sequence);

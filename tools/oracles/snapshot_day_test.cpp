@@ -53,7 +53,8 @@ class Recording {
   [[nodiscard]] std::pair<std::size_t, std::size_t> noted() const {
     const auto names = disk_->list(log_.folder).value();
     const auto count = [&](std::string_view end) {
-      return static_cast<std::size_t>(std::ranges::count_if(names, [&](const auto& name) { return name.ends_with(end); }));
+      return static_cast<std::size_t>(
+          std::ranges::count_if(names, [&](const auto& name) { return name.ends_with(end); }));
     };
     return {count(".keys"), count(".wal")};
   }
