@@ -207,8 +207,8 @@ TEST(ReplaySnapshot, EachTopicHasItsOwnBeforeAnyEventAndItsFilter) {
 
   told.clear();
   ASSERT_TRUE(replay->seek(Offset(4), 0));  // recorded at 2
-  replay->poll(keep, 3);
-  replay->poll(keep, 1);
+  while (told.size() < 4 && replay->poll(keep, 4 - told.size()) > 0) {
+  }
   EXPECT_THAT(told, ElementsAre(Handed(0, 2, true), Handed(0, 3, true), Handed(1, 4, true), Handed(0, 4, false)));
 }
 
@@ -298,7 +298,8 @@ class BusTopic {
         bus_->step();
       }
     }
-    bus_->settle();
+    // A recorder without a segment prepared waits for housekeeping.
+    for (bus_->settle(); bus_->marks().topic.synced_end < trades.size(); bus_->settle()) (void)bus_->keep_house();
   }
   void keep_house() {
     for (int i = 0; i < 200 && bus_->keep_house(); ++i) clock_->advance(20ms);
