@@ -218,9 +218,10 @@ void HttpConnection::write_chunk() {
   if (stream.last && !stream.broken && !head_only_) after += "0\r\n\r\n";
   stream.head = before + stream.head;
   stream.tail = std::move(after);
-  if (stream.head.empty() && stream.tail.empty()) {  // nothing passed the filter: on with it
+  if (stream.head.empty() && stream.tail.empty()) {
+    if (stream.last) return end_stream();  // a binary one that is broken: it has no last line
     stream.body.reset();
-    return read_on();
+    return read_on();  // nothing passed the filter
   }
   stream.writing = true;
   deadline_ = hub_.clock.monotonic() + hub_.options.write_timeout;

@@ -280,6 +280,51 @@ TEST_F(HttpStreamTest, WhatIsDeletedOnTheWayEndsItVisibly) {
   EXPECT_EQ(gateway_->count(Counter::http_streams_cut), 3u);
 }
 
+TEST_F(HttpStreamTest, FlatbuffersThatEndBadlyLackTheLastChunkAndSayWhereToGoOn) {
+  options_.send_buffer = 4096;
+  publish(20'000);
+  start();
+  const std::string target = "/v1/topics/trade_events/events?format=flatbuffers";
+  RawClient client(gateway_->port(), target, 4096);
+  client.read_to("\r\n\r\n");
+  source_.forget_before(0, Offset(19'000));
+  const std::string& got = client.read_to("\r\n0\r\n\r\n");
+  // As an HTTP library takes it: the body is cut off.
+  http::response_parser<http::string_body> parser;
+  parser.body_limit(64 << 20);
+  parser.eager(true);
+  beast::error_code failed;
+  std::size_t used = 0;
+  while (!failed && used < got.size()) used += parser.put(asio::buffer(got.substr(used)), failed);
+  if (failed == http::error::need_more) failed = {};
+  EXPECT_FALSE(failed) << failed.message();
+  EXPECT_FALSE(parser.is_done());
+  parser.put_eof(failed);
+  EXPECT_EQ(failed, http::error::partial_message);
+  // Whole messages, the last of which names where to go on.
+  const std::string& body = parser.get().body();
+  std::uint64_t next = 0;
+  for (std::size_t at = 0; at < body.size();) {
+    protocol::BinaryHeader header{};
+    ASSERT_LE(at + sizeof header, body.size());
+    std::memcpy(&header, body.data() + at, sizeof header);
+    ASSERT_EQ(header.magic, protocol::binary_magic);
+    ASSERT_EQ(header.first_offset, next);
+    at += header.header_size;
+    for (std::uint32_t i = 0; i < header.count; ++i) {
+      protocol::BinaryEntry entry{};
+      ASSERT_LE(at + sizeof entry, body.size());
+      std::memcpy(&entry, body.data() + at, sizeof entry);
+      at += header.entry_header_size + entry.frame_size;
+    }
+    ASSERT_LE(at, body.size());
+    next = header.next_offset;
+  }
+  EXPECT_GT(next, 0u);
+  EXPECT_LT(next, 19'000u);
+  EXPECT_EQ(code("format=flatbuffers&from=" + std::to_string(next), 410), "offset_deleted");
+}
+
 TEST_F(HttpStreamTest, AtLevelSyncedItEndsWhereThatDoes) {
   source_.hold_sync(true);
   publish(20);

@@ -1,6 +1,7 @@
 #include "subscribers/realtime/paced_replay.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace millrace::gateway {
 
@@ -15,17 +16,25 @@ Status PacedReplay::open(EventSource& source, const ReplayStart& start) {
   std::vector<Topic> opened = topics;
   ReplayStart from = start;
   for (Topic& topic : opened) {
+    if (topic.begin) from = *std::exchange(topic.begin, std::nullopt);
     auto replay = source.replay(topic.index, from, level_);
     if (!replay) return fail(replay.error().code, topic.name + ": " + replay.error().message);
     topic.log = std::make_shared<LogPlace>(LogPlace{std::move(*replay), {}});
     topic.run = topic.log->replay->run().run;
+    topic.deleted_before.reset();
+    if (std::holds_alternative<WallTime>(from) && topic.next() > Offset(0)) {
+      // Events that are gone may have been in its range, unless one before it is still there.
+      const auto oldest = source.replay(topic.index, Earliest{}, level_);
+      if (!oldest) return fail(oldest.error().code, topic.name + ": " + oldest.error().message);
+      if ((*oldest)->next() >= topic.next()) topic.deleted_before = topic.next();
+    }
     if (topic.to) {
       const auto end = source.replay(topic.index, *topic.to, level_);
       if (!end) return fail(end.error().code, topic.name + ": " + end.error().message);
       topic.end = std::min(topic.end, (*end)->next());
       topic.to.reset();
     }
-    if (topic.next() > topic.end && std::holds_alternative<Offset>(start)) {
+    if (topic.next() > topic.end && std::holds_alternative<Offset>(from)) {
       return fail(ErrorCode::invalid_argument, topic.name + ": offset " + std::to_string(topic.next().value()) +
                                                    " lies behind the replay's end, " +
                                                    std::to_string(topic.end.value()));

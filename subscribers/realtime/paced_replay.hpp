@@ -19,10 +19,12 @@ class PacedReplay {
     std::string name;
     const schemas::EventType* type = nullptr;
     std::shared_ptr<const protocol::Filter> filter;
-    Offset end;                     // its first offset that is not replayed
-    std::optional<WallTime> to;     // likewise as a time, until the log is open
-    std::shared_ptr<LogPlace> log;  // null before open()
-    Run run;                        // that the log was in then
+    std::optional<Offset> begin;           // until the log is open: where it begins, whatever the start
+    Offset end;                            // its first offset that is not replayed
+    std::optional<WallTime> to;            // likewise as a time, until the log is open
+    std::shared_ptr<LogPlace> log;         // null before open()
+    Run run;                               // that the log was in then
+    std::optional<Offset> deleted_before;  // it began with the oldest event, and a time before that was asked for
     [[nodiscard]] Offset next() const { return log ? log->next() : Offset(0); }
   };
 

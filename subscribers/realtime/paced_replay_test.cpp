@@ -226,7 +226,93 @@ TEST_F(ReplayTest, WhatIsDeletedOnTheWayEndsItWithAnError) {
   EXPECT_EQ(error.at("type"), "error");
   EXPECT_EQ(error.at("code"), "offset_deleted");
   EXPECT_EQ(error.at("subscription"), 1);
+  EXPECT_EQ(json::serialize(error.at("next_offsets")), "[" + std::to_string(events.size()) + "]")
+      << "where it was, for its client to judge";
+  EXPECT_EQ(json::serialize(error.at("end_offsets")), "[100]");
+  EXPECT_EQ(number(error, "count"), events.size());
+  EXPECT_FALSE(error.as_object().contains("books")) << "a replay keeps none";
+  EXPECT_FALSE(error.as_object().contains("next_offset"));
   EXPECT_EQ(refusal(client, R"({"op":"replay","topics":["trade_events"],"from":{"offset":5}})"), "offset_deleted");
+}
+
+TEST_F(ReplayTest, WhereMoreMayHaveBeenDeletedItsAnswerSaysSo) {
+  publish(0, 100);
+  publish(1, 100);
+  source_.forget_before(0, Offset(40));
+  start();
+  WsClient client(gateway_->port());
+  // Events come a millisecond apart.
+  const auto deleted_before = [&](const std::string& fields) -> std::string {
+    const auto begun = ask(client, R"({"op":"replay","paused":true,)" + fields + "}", "replaying");
+    client.send(R"({"op":"unsubscribe","subscription":)" + std::to_string(number(begun, "subscription")) + "}");
+    client.expect("unsubscribed");
+    const auto* field = begun.as_object().if_contains("deleted_before");
+    return field ? json::serialize(*field) : "none";
+  };
+  const std::string one = R"("topics":["trade_events"],"from":)";
+  const std::string two = R"("topics":["market_l2","trade_events"],"from":)";
+  EXPECT_EQ(deleted_before(one + R"({"time":1700000000010000000})"), "[40]");
+  EXPECT_EQ(deleted_before(one + R"({"time":1700000000040000000})"), "[40]") << "others may have had this time, too";
+  EXPECT_EQ(deleted_before(one + R"({"time":1700000000041000000})"), "none");
+  EXPECT_EQ(deleted_before(one + "\"earliest\""), "none") << "the oldest that there is was asked for";
+  EXPECT_EQ(deleted_before(one + R"({"offset":40})"), "none");
+  EXPECT_EQ(deleted_before(R"("topics":["market_l2"],"from":{"time":1})"), "none") << "it begins where its log began";
+  EXPECT_EQ(deleted_before(two + R"({"time":1700000000010000000})"), "[null,40]");
+  EXPECT_EQ(deleted_before(two + R"({"time":1700000000050000000})"), "none");
+  ASSERT_FALSE(ask(client, R"({"op":"replay","paused":true,)" + two + "{\"time\":1}}", "replaying").is_null());
+  client.send(R"({"op":"seek","subscription":9,"to":{"offset":10}})");
+  EXPECT_EQ(json::serialize(client.receive_type("replay_state").at("deleted_before")), "[null,40]")
+      << "the others go to the time of the first";
+  const auto later = ask(client, R"({"op":"seek","subscription":9,"to":{"offset":60}})");
+  EXPECT_FALSE(later.as_object().contains("deleted_before"));
+}
+
+TEST_F(ReplayTest, OneOfSeveralTopicsGoesOnFromItsNextOffsets) {
+  publish(0, 1'000);
+  publish(1, 1'000);
+  start();
+  WsClient client(gateway_->port());
+  const std::string request = R"({"op":"replay","topics":["trade_events","market_l2"],"paused":true)";
+  // Five hundred steps end between two events of one time: no time says where it was.
+  const auto begun = ask(client, request + "}", "replaying");
+  client.send(R"({"op":"step","subscription":1,"count":501})");
+  std::uint64_t count = 0;
+  json::value last;
+  while (count < 501) {
+    last = client.receive_type("replay_events");
+    ASSERT_FALSE(last.is_null());
+    count += number(last, "count");
+  }
+  const std::string offsets = json::serialize(last.at("next_offsets"));
+  EXPECT_EQ(offsets, "[251,250]");
+  const auto again = ask(client, request + R"(,"from":{"offsets":)" + offsets + "}}", "replaying");
+  EXPECT_EQ(json::serialize(again.at("next_offsets")), offsets);
+  ASSERT_FALSE(ask(client, R"({"op":"resume","subscription":2})").is_null());
+  std::vector<json::value> events;
+  EXPECT_EQ(json::serialize(to_the_end(client, events).at("next_offsets")), "[1000,1000]");
+  ASSERT_EQ(events.size(), 1'499u);
+  EXPECT_EQ(events[0].at("topic"), "market_l2");
+  EXPECT_EQ(number(events[0], "offset"), 250u);
+  EXPECT_EQ(refusal(client, request + R"(,"from":{"offsets":[0,1001]}})"), "offset_ahead");
+  // A seek goes where it says, not to where it began.
+  const auto third = ask(client, request + R"(,"from":{"offsets":[5,6]}})", "replaying");
+  const std::string about = R"("subscription":)" + std::to_string(number(third, "subscription"));
+  EXPECT_EQ(json::serialize(ask(client, R"({"op":"seek","to":"earliest",)" + about + "}").at("next_offsets")), "[0,0]");
+}
+
+TEST_F(ReplayTest, OneThatIsRefusedUsesUpNoNumber) {
+  publish(0, 10);
+  source_.forget_before(0, Offset(5));
+  start();
+  WsClient client(gateway_->port());
+  EXPECT_EQ(refusal(client, R"({"op":"replay","topics":["trade_events"],"from":{"offset":4}})"), "offset_deleted");
+  EXPECT_EQ(refusal(client, R"({"op":"replay","topics":["nothing"]})"), "unknown_topic");
+  // Two at once, the first of which is refused once the log has been looked at.
+  client.send(R"({"op":"replay","topics":["trade_events"],"from":{"offset":3}})");
+  const auto begun = ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying");
+  EXPECT_EQ(number(begun, "subscription"), 1u);
+  const auto subscribed = ask(client, R"({"op":"subscribe","topic":"trade_events"})", "subscribed");
+  EXPECT_EQ(number(subscribed, "subscription"), 2u);
 }
 
 TEST_F(ReplayTest, WhatIsWrongIsNamed) {

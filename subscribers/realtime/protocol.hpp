@@ -144,6 +144,7 @@ struct AskBooks {
 struct StartReplay {
   std::vector<std::string> topics;
   ReplayStart from;
+  std::vector<Offset> offsets;                       // in place of it, by topic
   std::optional<std::variant<Offset, WallTime>> to;  // none: what there is
   Filter filter;
   Encoding encoding = Encoding::json;

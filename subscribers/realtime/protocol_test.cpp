@@ -64,6 +64,110 @@ TEST(ProtocolTest, IdsComeBackAsTheyWere) {
   EXPECT_EQ(std::get<RequestError>(parsed).id, "3");
 }
 
+StartReplay replay(std::string_view fields) {
+  return std::get<StartReplay>(good(R"({"op":"replay","topics":["t"])" + std::string(fields) + "}").what);
+}
+
+TEST(ProtocolTest, AReplayHasSensibleDefaults) {
+  const StartReplay request = replay("");
+  EXPECT_EQ(request.topics, std::vector<std::string>{"t"});
+  EXPECT_TRUE(std::holds_alternative<Earliest>(request.from));
+  EXPECT_FALSE(request.to);
+  EXPECT_EQ(request.speed, historical::as_fast_as_possible);
+  EXPECT_TRUE(request.filter.field.empty());
+  EXPECT_EQ(request.encoding, Encoding::json);
+  EXPECT_EQ(request.level, Level::recorded);
+  EXPECT_FALSE(request.paused);
+  EXPECT_FALSE(request.follow);
+}
+
+TEST(ProtocolTest, AReplayIsOfARangeOfOffsetsOrTimes) {
+  const StartReplay offsets = replay(R"(,"from":{"offset":5},"to":{"offset":5})");
+  EXPECT_EQ(std::get<Offset>(offsets.from), Offset(5));
+  EXPECT_EQ(std::get<Offset>(*offsets.to), Offset(5));
+  const StartReplay times = std::get<StartReplay>(
+      good(R"({"op":"replay","topics":["b","a"],"from":{"time":"1970-01-01T00:00:01Z"},"to":{"time":2000000000},)"
+           R"("filter":{"instrument":["X","Y"]},"format":"binary","level":"synced","paused":true})")
+          .what);
+  EXPECT_EQ(times.topics, (std::vector<std::string>{"b", "a"})) << "in the order in which they were named";
+  EXPECT_EQ(std::get<WallTime>(times.from), WallTime{1'000'000'000});
+  EXPECT_EQ(std::get<WallTime>(*times.to), WallTime{2'000'000'000});
+  EXPECT_EQ(times.filter.values.size(), 2u);
+  EXPECT_EQ(times.encoding, Encoding::binary);
+  EXPECT_EQ(times.level, Level::synced);
+  EXPECT_TRUE(times.paused);
+  EXPECT_TRUE(replay(R"(,"from":"earliest","follow":true)").follow);
+  const auto of_each =
+      std::get<StartReplay>(good(R"({"op":"replay","topics":["b","a"],"from":{"offsets":[17,40]}})").what);
+  EXPECT_EQ(of_each.offsets, (std::vector<Offset>{Offset(17), Offset(40)}));
+}
+
+TEST(ProtocolTest, ASpeedIsANumberOrAText) {
+  const auto speed = [](const std::string& text) { return replay(",\"speed\":" + text).speed.thousandths; };
+  EXPECT_EQ(speed(R"("max")"), 0);
+  EXPECT_EQ(speed("1"), 1'000);
+  EXPECT_EQ(speed("0.5"), 500);
+  EXPECT_EQ(speed("2.0"), 2'000);
+  EXPECT_EQ(speed("0.001"), 1);
+  EXPECT_EQ(speed("1e2"), 100'000);
+  EXPECT_EQ(speed("1000000"), 1'000'000'000);
+  EXPECT_EQ(speed(R"("10x")"), 10'000);
+  EXPECT_EQ(speed(R"("0.5")"), 500);
+  for (const std::string wrong :
+       {"0", "-1", "0.0001", "1000001", "1e300", "null", "true", "[]", R"("fast")", R"("")"}) {
+    EXPECT_EQ(code(R"({"op":"replay","topics":["t"],"speed":)" + wrong + "}"), "bad_speed") << wrong;
+    EXPECT_EQ(code(R"({"op":"speed","subscription":1,"speed":)" + wrong + "}"), "bad_speed") << wrong;
+  }
+}
+
+TEST(ProtocolTest, WhatAReplayCannotBeIsNamed) {
+  const auto replay_code = [](const std::string& fields) { return code(R"({"op":"replay",)" + fields + "}"); };
+  for (const std::string topics : {R"("id":1)", R"("topics":"t")", R"("topics":[])", R"("topics":[1])",
+                                   R"("topics":["t","t"])", R"("topics":["1","2","3","4","5","6","7","8","9"])"}) {
+    EXPECT_EQ(replay_code(topics), "bad_request") << topics;
+  }
+  const auto one = [&](const std::string& fields) { return replay_code(R"("topics":["t"],)" + fields); };
+  for (const std::string start :
+       {R"("from":"live")", R"("from":5)", R"("from":{"offset":-1})", R"("from":{"time":"noon"})",
+        R"("from":{"offset":1,"log_id":"000102030405060708090a0b0c0d0e0f","run":1})", R"("to":"earliest")",
+        R"("to":{"time":"2026-02-30T00:00:00Z"})", R"("from":{"offset":5},"to":{"offset":4})",
+        R"("from":{"time":5},"to":{"time":4})", R"("follow":true,"to":{"offset":4})"}) {
+    EXPECT_EQ(one(start), "bad_start") << start;
+  }
+  EXPECT_EQ(replay_code(R"("topics":["t","u"],"from":{"offset":1})"), "bad_start");
+  for (const std::string wrong : {"[1]", "[1,2,3]", "[1,-2]", R"([1,"2"])", "1", "[]"}) {
+    EXPECT_EQ(replay_code(R"("topics":["t","u"],"from":{"offsets":)" + wrong + "}"), "bad_start") << wrong;
+  }
+  EXPECT_EQ(one(R"("from":{"offsets":[1],"time":1})"), "bad_start");
+  EXPECT_EQ(replay_code(R"("topics":["t","u"],"to":{"offset":1})"), "bad_start");
+  EXPECT_EQ(one(R"("filter":{"a":"b","c":"d"})"), "bad_filter");
+  EXPECT_EQ(one(R"("format":"csv")"), "bad_format");
+  EXPECT_EQ(one(R"("level":"live")"), "bad_level");
+  EXPECT_EQ(one(R"("paused":1)"), "bad_request");
+  EXPECT_EQ(one(R"("follow":"yes")"), "bad_request");
+  EXPECT_EQ(one(R"("start":"earliest")"), "bad_request") << "a field of subscribe";
+}
+
+TEST(ProtocolTest, AReplayIsSteered) {
+  const auto steer = [](const std::string& text) { return std::get<Steer>(good(text).what); };
+  EXPECT_EQ(steer(R"({"op":"pause","subscription":3})").what, Steer::What::pause);
+  EXPECT_EQ(steer(R"({"op":"resume","subscription":3})").what, Steer::What::resume);
+  EXPECT_EQ(steer(R"({"op":"step","subscription":3})").count, 1u);
+  EXPECT_EQ(steer(R"({"op":"step","subscription":3,"count":7})").count, 7u);
+  EXPECT_EQ(steer(R"({"op":"speed","subscription":3,"speed":0.25})").speed.thousandths, 250);
+  const Steer seek = steer(R"({"op":"seek","subscription":3,"to":{"offset":9}})");
+  EXPECT_EQ(seek.subscription, 3u);
+  EXPECT_EQ(std::get<Offset>(seek.to), Offset(9));
+  EXPECT_TRUE(std::holds_alternative<Earliest>(steer(R"({"op":"seek","subscription":3,"to":"earliest"})").to));
+  EXPECT_EQ(code(R"({"op":"pause"})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"pause","subscription":4294967296})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"pause","subscription":1,"count":2})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"step","subscription":1,"count":0})"), "bad_request");
+  EXPECT_EQ(code(R"({"op":"speed","subscription":1})"), "bad_speed");
+  EXPECT_EQ(code(R"({"op":"seek","subscription":1})"), "bad_start");
+  EXPECT_EQ(code(R"({"op":"seek","subscription":1,"to":"live"})"), "bad_start");
+}
+
 TEST(ProtocolTest, ABatchHasDefaultsAndBounds) {
   EXPECT_FALSE(subscribe("").batch);
   EXPECT_FALSE(subscribe(R"(,"mode":"stream")").batch);

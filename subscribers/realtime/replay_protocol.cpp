@@ -1,9 +1,9 @@
 #include "subscribers/realtime/replay_protocol.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "bus/base/rfc3339.hpp"
-#include "subscribers/realtime/protocol.hpp"
 
 namespace millrace::gateway::protocol {
 
@@ -48,6 +48,15 @@ void put_state(std::string& out, const ReplayState& state) {
     out += "null";
   }
   out += R"(,"count":)" + std::to_string(state.count);
+  if (std::none_of(state.deleted_before.begin(), state.deleted_before.end(), [](const auto& one) { return !!one; })) {
+    return;
+  }
+  out += R"(,"deleted_before":[)";
+  for (const std::optional<Offset> before : state.deleted_before) {
+    if (out.back() != '[') out += ',';
+    out += before ? std::to_string(before->value()) : "null";
+  }
+  out += ']';
 }
 
 }  // namespace
@@ -72,6 +81,13 @@ std::string replayed(const ReplayState& state, const std::vector<std::uint32_t>&
     for (const std::uint32_t one : followed_by) out += (out.back() != '[' ? "," : "") + std::to_string(one);
     out += ']';
   }
+  return out + '}';
+}
+
+std::string replay_error(const RequestError& wrong, const ReplayState& state) {
+  std::string out = error(wrong);
+  out.pop_back();
+  put_state(out, state);
   return out + '}';
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "subscribers/historical/pacer.hpp"
-#include "subscribers/realtime/event_source.hpp"
+#include "subscribers/realtime/protocol.hpp"
 
 namespace millrace::gateway::protocol {
 
@@ -18,6 +18,8 @@ struct ReplayState {
   std::vector<std::string_view> topics;
   std::vector<Offset> next;  // by topic
   std::vector<Offset> end;   // likewise
+  // Likewise: where it began at the oldest event that there was, since its time lay before that.
+  std::vector<std::optional<Offset>> deleted_before;
   historical::Speed speed;
   bool paused = false;
   std::optional<WallTime> reached;
@@ -27,6 +29,8 @@ struct ReplayState {
 // Without an id: of itself. `followed_by`: the subscriptions that go on, by topic.
 [[nodiscard]] std::string replay_heartbeat(const ReplayState& state);
 [[nodiscard]] std::string replayed(const ReplayState& state, const std::vector<std::uint32_t>& followed_by);
+// That has ended it.
+[[nodiscard]] std::string replay_error(const RequestError& error, const ReplayState& state);
 // A JSON message of a replay's events is this, the events with commas between, and "]}".
 [[nodiscard]] std::string replay_prefix(std::uint32_t subscription, std::uint32_t count,
                                         const std::vector<Offset>& next);

@@ -18,6 +18,7 @@ protocol::ReplayState state_of(const Session::SessionReplay& replay) {
     state.topics.push_back(topic.name);
     state.next.push_back(topic.next());
     state.end.push_back(topic.end);
+    state.deleted_before.push_back(topic.deleted_before);
   }
   state.speed = paced.pacer.speed();
   state.paused = paced.paused;
@@ -44,6 +45,7 @@ void Session::replay(const std::string& request_id, protocol::StartReplay reques
     one.name = name;
     one.type = topic->info.type;
     one.filter = std::make_shared<const protocol::Filter>(std::move(filter));
+    if (!request.offsets.empty()) one.begin = request.offsets[topics.size() - 1];
     one.end = topic->head(request.level);
     if (const auto* end = request.to ? std::get_if<Offset>(&*request.to) : nullptr) {
       if (*end > one.end) {
@@ -56,7 +58,6 @@ void Session::replay(const std::string& request_id, protocol::StartReplay reques
     }
   }
   auto made = std::make_shared<SessionReplay>();
-  made->id = ++last_id_;
   made->paced = std::make_unique<PacedReplay>(std::move(topics), request.encoding, request.level, request.speed);
   made->paced->paused = request.paused;
   made->encoding = request.encoding;
@@ -136,9 +137,7 @@ void Session::send_replay(const std::shared_ptr<SessionReplay>& replay) {
     const PacedReplay::Chunk chunk = std::move(*replay->ready);
     replay->ready.reset();
     if (chunk.error) {
-      auto error = protocol::from_error(*chunk.error);
-      answer(protocol::error({error.name, error.message + "; next_offsets of the last message say where it was"},
-                             {replay->id, {}, {}, {}}));
+      answer(protocol::replay_error(protocol::from_error(*chunk.error), state_of(*replay)));
       return forget_replay(*replay);
     }
     if (chunk.ended && end_replay(*replay)) return;
@@ -158,8 +157,8 @@ bool Session::end_replay(SessionReplay& replay) {
     }
     if (more) return false;
     if (subscriptions_.size() + replay.paced->topics.size() > hub_.options.subscriptions_max) {
-      answer(protocol::error({ErrorName::too_many_subscriptions, "there is no subscription left to go on into live"},
-                             {replay.id, {}, {}, {}}));
+      answer(protocol::replay_error(
+          {ErrorName::too_many_subscriptions, "there is no subscription left to go on into live"}, state_of(replay)));
       return forget_replay(replay), true;
     }
   }
@@ -186,7 +185,7 @@ bool Session::end_replay(SessionReplay& replay) {
 }
 
 void Session::forget_replay(const SessionReplay& replay) {
-  std::erase_if(replays_, [id = replay.id](const auto& one) { return one->id == id; });
+  std::erase_if(replays_, [&replay](const auto& one) { return one.get() == &replay; });
 }
 
 void Session::wake_me_at(MonotonicTime when) {
@@ -240,6 +239,8 @@ void Session::on_replay_read(const std::shared_ptr<SessionReplay>& replay, Paced
     if (!replay->begun) forget_replay(*replay);
     return;
   }
+  // One that is refused has had no number.
+  if (!replay->begun) replay->id = ++last_id_;
   answer(protocol::replay_answer(replay->begun ? "replay_state" : "replaying", replay->request_id, state_of(*replay)));
   replay->begun = true;
 }
