@@ -16,17 +16,11 @@ using namespace std::chrono_literals;
 using delayed::postgres::testing::connect;
 using delayed::postgres::testing::text_of;
 
-// Looks seldom, so that it takes little from those who work.
 void until(delayed::postgres::Connection& database, const millrace::testing::Process& sink, const std::string& sql,
            const std::string& wanted) {
-  const MonotonicTime by = system_clock().monotonic() + 600s;
-  while (text_of(database, sql) != wanted) {
-    if (system_clock().monotonic() > by) {
-      std::fprintf(stderr, "%s\n", sink.errors().c_str());
-      MILLRACE_ASSERT(false, "the sink comes to an end");
-    }
-    std::this_thread::sleep_for(10ms);
-  }
+  const bool done = millrace::testing::eventually([&] { return text_of(database, sql) == wanted; }, 600s);
+  if (!done) std::fprintf(stderr, "%s\n", sink.errors().c_str());
+  MILLRACE_ASSERT(done, "the sink comes to an end");
 }
 
 double rate(std::uint64_t rows, std::chrono::nanoseconds time) {
