@@ -73,6 +73,12 @@ Result<std::optional<Offset>> find_end(EventSource& source, const EventsRange& r
 }  // namespace
 
 struct HttpConnection::Stream {
+  Stream(Hub& of, EventsRange wanted) : hub(of), range(std::move(wanted)) { ++hub.http_streams; }
+  ~Stream() { --hub.http_streams; }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  Hub& hub;
   EventsRange range;
   std::shared_ptr<LogPlace> log;
   std::shared_ptr<Body> body;  // being written
@@ -95,9 +101,12 @@ bool HttpConnection::writes_stream() const {
 }
 
 void HttpConnection::stream(EventsRange range) {
+  if (hub_.http_streams >= hub_.options.http_streams_max) {
+    return send(http_error(503, ErrorName::replay_failed, "too many ranges of events are being read; try again"),
+                keep_alive_);
+  }
   hub_.counters.add(Counter::http_streams);
-  stream_ = std::make_unique<Stream>();
-  stream_->range = std::move(range);
+  stream_ = std::make_unique<Stream>(hub_, std::move(range));
   read_on();
 }
 

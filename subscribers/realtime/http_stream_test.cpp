@@ -1,8 +1,10 @@
 // Proves what a range of events over HTTP may be relied on for: the events between two places and no other, in each
 // format, whole or visibly not; and that a client that does not read costs no more than a message.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 #include <cstring>
 #include <thread>
 
@@ -253,6 +255,25 @@ TEST_F(HttpStreamTest, AClientThatDoesNotReadIsWaitedForThenClosedAndCostsOneMes
   EXPECT_LE(gateway_->count(Counter::replay_reads), 4u) << "what is not read is not fetched either";
   const std::string& got = deaf.read_to("\r\n0\r\n");
   EXPECT_EQ(got.find("\r\n0\r\n"), std::string::npos) << "it does not look whole";
+}
+
+// Each keeps a message and a place in the log: so many, and no more.
+TEST_F(HttpStreamTest, MoreAtOnceThanThereMayBeAreAskedToComeAgain) {
+  options_.http_streams_max = 2;
+  options_.send_buffer = 4096;
+  publish(20'000);
+  start();
+  {
+    RawClient first(gateway_->port(), "/v1/topics/trade_events/events?format=ndjson", 4096);
+    RawClient second(gateway_->port(), "/v1/topics/trade_events/events?format=csv", 4096);
+    EXPECT_THAT(first.read_to("200 OK"), ::testing::HasSubstr("200 OK"));
+    EXPECT_THAT(second.read_to("200 OK"), ::testing::HasSubstr("200 OK"));
+    EXPECT_EQ(code("format=ndjson", 503), "replay_failed");
+    EXPECT_EQ(get("from=0&limit=1").status, 200u) << "a page is no range";
+  }
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (get("format=ndjson&to=3").status != 200 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  EXPECT_EQ(offsets(get("format=ndjson&to=3").body), count_from(0, 3)) << "those that hung up have made room";
 }
 
 TEST_F(HttpStreamTest, WhatIsDeletedOnTheWayEndsItVisibly) {

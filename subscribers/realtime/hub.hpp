@@ -100,6 +100,7 @@ class Hub {
   // The connections as they are now, for walks that may close some.
   [[nodiscard]] std::vector<std::shared_ptr<Connection>> all() const;
 
+  std::size_t http_streams = 0;  // ranges of events that are being answered
   asio::io_context& io;
   EventSource& source;
   const GatewayOptions& options;

@@ -14,6 +14,7 @@ struct GatewayOptions {
 
   std::size_t sessions_max = 20'000;        // WebSocket sessions; further ones are answered 503
   std::size_t http_connections_max = 1024;  // beside the sessions; further ones are closed unanswered
+  std::size_t http_streams_max = 128;       // ranges of events on their way; further ones are answered 503
   std::size_t subscriptions_max = 32;       // a session
   std::size_t session_replays_max = 4;      // likewise
   std::size_t request_size_max = 16 * 1024;
