@@ -73,11 +73,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     MILLRACE_ASSERT(!replay->topics.empty() && replay->topics.size() <= 8, "a replay is of some topics");
     MILLRACE_ASSERT(replay->filter.values.size() <= 64 && replay->speed.thousandths >= 0, "and bounded");
     must_be_json(
-        protocol::replay_answer("replaying", request.id, {1, {}, {Offset(1)}, {}, replay->speed, false, {}, 0}));
+        protocol::replay_answer("replaying", request.id, {1, {}, {Offset(1)}, {}, {}, replay->speed, false, {}, 0}));
   } else if (const auto* steer = std::get_if<protocol::Steer>(&request.what)) {
     MILLRACE_ASSERT(steer->count >= 1, "a step goes on");
     must_be_json(protocol::replay_answer("replay_state", request.id,
-                                         {steer->subscription, {}, {}, {}, steer->speed, true, WallTime{5}, 1}));
+                                         {steer->subscription, {}, {}, {}, {}, steer->speed, true, WallTime{5}, 1}));
   } else {
     must_be_json(protocol::pong(request.id, WallTime{1}));
   }
