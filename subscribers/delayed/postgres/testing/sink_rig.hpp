@@ -59,7 +59,13 @@ class WithSinks : public WithDatabase {
     bus_ = millrace::testing::connect(*core_);
     ASSERT_NE(bus_, nullptr);
     for (const char* topic : {"trade_events", "account_events", "market_l2"}) {
-      publishers_.push_back(bus_->publisher(topic, "test").value());
+      // A core that was started anew may have given the name to the connection before, which is only now ending.
+      auto publisher = bus_->publisher(topic, "test");
+      ASSERT_TRUE(millrace::testing::eventually([&] {
+        if (!publisher) publisher = bus_->publisher(topic, "test");
+        return publisher.has_value();
+      })) << publisher.error().message;
+      publishers_.push_back(std::move(*publisher));
     }
   }
   void connect_database() { watch_.emplace(connect(uri())); }
