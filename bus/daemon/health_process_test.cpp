@@ -277,7 +277,7 @@ TEST(HealthProcess, ADurableConsumerThatIsOverrunIsToldFromWhereToWhere) {
   // A ring of 64 pages, so that a reader that rests does not find in memory what is deleted.
   TestCore core(
       "[topics.trade_events]\nring_bytes = \"1 MiB\"\npage_bytes = \"16 KiB\"\nreaders = 8\n"
-      "segment_bytes = \"1 MiB\"\nretention_bytes = \"3 MiB\"\n");
+      "segment_bytes = \"1 MiB\"\nretention_bytes = \"4 MiB\"\n");
   auto bus = connect(core);
   Health health(*bus);
   const auto publish = [&](std::uint64_t count) {
@@ -301,11 +301,14 @@ TEST(HealthProcess, ADurableConsumerThatIsOverrunIsToldFromWhereToWhere) {
     } while (change != nullptr && change->reason != wanted);
     return change;
   };
-  const auto first = [&] {
-    return wal::list_segment_files(wal::posix_file_system(), core.log_folder("trade_events"))->front().first_offset;
+  const auto segments = [&] {
+    return wal::list_segment_files(wal::posix_file_system(), core.log_folder("trade_events")).value();
   };
-  while (first() == Offset(0)) publish(1'000);
+  const auto first = [&] { return segments().front().first_offset; };
+  while (segments().size() < 4) publish(1'000);
+  publish(1'500);  // some 300 kB: more than 80 % of what may be kept, and no fifth segment
   ASSERT_NE(reason_of(HealthReason::overrun_near), nullptr);
+  while (first() == Offset(0)) publish(1'000);
   const Change* overrun = reason_of(HealthReason::overrun);
   ASSERT_NE(overrun, nullptr);
   EXPECT_GT(overrun->number, 0);
