@@ -48,6 +48,7 @@ class ReplayPacingTest : public ::testing::Test {
       const auto parsed = json::parse(*message);
       if (parsed.at("type") == "pong") return;
       ASSERT_NE(parsed.at("type"), "error") << parsed;
+      ended_ = ended_ || parsed.at("type") == "replayed";
       if (parsed.at("type") == "replay_events") came_ += parsed.at("count").to_number<std::uint64_t>();
     }
     FAIL() << "the connection ended";
@@ -68,6 +69,7 @@ class ReplayPacingTest : public ::testing::Test {
   }
   void begin(const std::string& speed) {
     came_ = 0;
+    ended_ = false;
     client_->send(R"({"op":"replay","topics":["trade_events","market_l2"],"speed":)" + speed + "}");
     ASSERT_FALSE(client_->receive_type("replaying").is_null());
     ASSERT_TRUE(comes(1)) << "the first is due at once";
@@ -80,6 +82,7 @@ class ReplayPacingTest : public ::testing::Test {
   std::unique_ptr<Gateway> gateway_;
   std::optional<WsClient> client_;
   std::uint64_t came_ = 0;
+  bool ended_ = false;
 };
 
 TEST_F(ReplayPacingTest, AMinuteOfRecordedTimeTakesAMinute) {
@@ -99,7 +102,8 @@ TEST_F(ReplayPacingTest, FourTimesAsFastItTakesAQuarterAndHalfAsFastTwice) {
     for (std::size_t i = 1; i < times_.size(); ++i) {
       ASSERT_NO_FATAL_FAILURE(expect_next(i, since_begin(i) - since_begin(i - 1)));
     }
-    ASSERT_FALSE(client_->receive_type("replayed").is_null());
+    // It may have come before the answer of the last look, or comes behind it.
+    ASSERT_TRUE(ended_ || !client_->receive_type("replayed").is_null());
   }
 }
 
