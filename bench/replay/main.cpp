@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bench/folder.hpp"
 #include "bus/base/assert.hpp"
 #include "bus/base/fd.hpp"
 #include "schemas/registry.hpp"
@@ -26,6 +27,8 @@
 
 namespace millrace::historical {
 namespace {
+
+using bench::Folder;
 
 constexpr std::size_t frame_bytes = 128;
 constexpr std::uint32_t instruments = 16;
@@ -43,26 +46,6 @@ struct Options {
   std::uint64_t events = 6'000'000;
   std::uint32_t batch = 256;
   int turns = 5;
-};
-
-class Folder {
- public:
-  Folder() {
-    const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
-    path_ = (chosen != nullptr ? std::filesystem::path(chosen) : std::filesystem::temp_directory_path()) /
-            ("millrace-bench-" + to_hex(random_uuid_bytes()));
-    std::filesystem::create_directories(path_);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string at(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 template <class T>

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/folder.hpp"
 #include "bus/base/assert.hpp"
 #include "bus/base/fd.hpp"
 #include "bus/base/ids.hpp"
@@ -25,30 +26,13 @@
 namespace millrace::wal {
 namespace {
 
+using bench::Folder;
+
 constexpr PublisherId publisher(1);
 constexpr std::uint32_t batch_events = 64;
 constexpr std::size_t event_bytes = 128;
 constexpr std::uint64_t batch_bytes = sizeof(BatchHeader) + batch_events * event_bytes;
 constexpr std::int64_t batch_ns = 1'000'000;  // of record time
-
-class Folder {
- public:
-  Folder() {
-    const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
-    path_ = (chosen != nullptr ? std::filesystem::path(chosen) : std::filesystem::temp_directory_path()) /
-            ("millrace-bench-" + to_hex(random_uuid_bytes()));
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 // How much of a folder's files is in memory, 0 to 1.
 double resident(const std::string& folder) {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "bench/folder.hpp"
 #include "bus/base/ids.hpp"
 #include "wal/last_values.hpp"
 #include "wal/posix_file_system.hpp"
@@ -17,26 +18,9 @@
 namespace millrace::wal {
 namespace {
 
+using bench::Folder;
+
 constexpr PublisherId publisher(1);
-
-class Folder {
- public:
-  Folder() {
-    const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
-    path_ = (chosen != nullptr ? std::filesystem::path(chosen) : std::filesystem::temp_directory_path()) /
-            ("millrace-bench-" + to_hex(random_uuid_bytes()));
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string path() const { return path_.string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 // `count` frames of `size` bytes, header included.
 std::vector<std::byte> make_frames(std::size_t count, std::size_t size) {
