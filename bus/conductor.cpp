@@ -170,6 +170,9 @@ void Conductor::run() {
       connect();
     }
   }
+  // Subscriptions are given back by their numbers, which are still on their way.
+  const auto end = std::chrono::steady_clock::now() + options_.timeout;
+  while (connection_ && attaching_ > 0 && std::chrono::steady_clock::now() < end) serve();
 }
 
 void Conductor::wait(int socket, std::chrono::milliseconds time) {
@@ -346,9 +349,12 @@ void Conductor::attach_again() {
     });
   }
   for (const SubscriberSeat& seat : subscribers) {
+    ++attaching_;
     send(attach_message(seat.topic, seat.request), [this, link = seat.link](const Result<Answer>& answer) {
+      --attaching_;
       const auto subscriber = link.lock();
-      if (!subscriber || !answer) return;
+      if (!subscriber) return give_back({}, answer);
+      if (!answer) return;
       if (const auto* error = body_of<control::ErrorAnswerT>(answer->message)) {
         return subscriber->close(control::to_error(*error));
       }

@@ -127,6 +127,7 @@ class Conductor {
   Incarnation core_;  // that welcomed us last
   std::uint64_t correlation_ = 0;
   std::map<std::uint64_t, OnAnswer> pending_;
+  int attaching_ = 0;  // subscribers again, unanswered
 
   std::thread thread_;
 };

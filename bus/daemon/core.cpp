@@ -146,9 +146,12 @@ void Core::on_message(const control::Client& client, const control::MessageT& me
       const auto topic = find_topic(message.body.AsDetachPublisher()->topic);
       if (!topic) return;
       for (std::size_t i = 0; i < topics_[*topic]->streams().size(); ++i) {
-        const Owner& owner = topics_[*topic]->streams()[i].owner;
-        if (owner.phase == Owner::Phase::writing && owner.incarnation == client.incarnation &&
-            owner.name == message.body.AsDetachPublisher()->publisher_name) {
+        Owner& owner = topics_[*topic]->streams()[i].owner;
+        if (owner.incarnation != client.incarnation || owner.name != message.body.AsDetachPublisher()->publisher_name) {
+          continue;
+        }
+        if (owner.phase == Owner::Phase::admitting) owner.given_back = true;
+        if (owner.phase == Owner::Phase::writing) {
           release(*topic, i, PublisherState::closed, HealthReason::said_goodbye);
         }
       }
@@ -219,6 +222,17 @@ void Core::attach_publisher(const control::Client& client, std::uint64_t correla
     watch_.set_state(on, owner, PublisherState::healthy, HealthReason::recovered);
     return answer_attached(wanted, owner, true);
   }
+  if (owner.phase == Owner::Phase::admitting && owner.incarnation == client.incarnation &&
+      (owner.given_back || !owner.connected)) {
+    // Nobody waits for that admission any more; it is this request's now.
+    for (auto& [token, admitting] : admitting_) {
+      if (admitting.topic == wanted.topic && admitting.stream == wanted.stream) admitting = wanted;
+    }
+    owner.client = client.id;
+    owner.connected = true;
+    owner.given_back = false;
+    return;
+  }
   if (!request.take_over || owner.incarnation == client.incarnation) {
     return answer_in_use(wanted, owner);
   }
@@ -264,6 +278,9 @@ void Core::on_admitted(const Admitted& admitted) {
   }
   health_.add({HealthSubject::publisher, owner.name, topic.config().name, HealthState::none, HealthState::healthy,
                HealthReason::started, static_cast<std::int64_t>(owner.epoch.value())});
+  if (owner.given_back) {
+    return release(request.topic, request.stream, PublisherState::closed, HealthReason::said_goodbye);
+  }
   answer_attached(request, owner, false);
 }
 

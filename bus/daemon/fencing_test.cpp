@@ -45,11 +45,11 @@ control::PublisherState state_of_publisher(Bus& bus) {
   return topic && !topic->publishers.empty() ? topic->publishers.front()->state : control::PublisherState::disconnected;
 }
 
-void expect_in_use(const TestCore& core, const Process& owner) {
+void expect_in_use(const TestCore& core, pid_t owner) {
   Process other = core.puppet("trade_events", "maker", 1);
   EXPECT_EQ(other.wait(), 1);
   EXPECT_NE(other.errors().find("in_use"), std::string::npos) << other.errors();
-  EXPECT_NE(other.errors().find(std::to_string(owner.pid())), std::string::npos) << "it names who has it";
+  EXPECT_NE(other.errors().find(std::to_string(owner)), std::string::npos) << "it names who has it";
 }
 
 TEST(Fencing, AStoppedPublisherThatIsHeldForFailedKeepsItsNameAndGoesOnWhenItWakes) {
@@ -68,7 +68,7 @@ TEST(Fencing, AStoppedPublisherThatIsHeldForFailedKeepsItsNameAndGoesOnWhenItWak
   (void)recorded(first);
   first.signal(SIGSTOP);
   ASSERT_TRUE(eventually([&] { return state_of_publisher(*bus) == control::PublisherState::failed; }));
-  expect_in_use(core, first);
+  expect_in_use(core, first.pid());
   first.signal(SIGCONT);
   ASSERT_TRUE(eventually([&] { return state_of_publisher(*bus) == control::PublisherState::healthy; }));
   (void)recorded(first);
@@ -84,7 +84,7 @@ TEST(Fencing, ANameTakenOverFromAStoppedProcessIsADeadOnesAndToWakeItHarmsNobody
   (void)ready(first);
   const std::uint64_t before = recorded(first);
   first.signal(SIGSTOP);
-  expect_in_use(core, first);
+  expect_in_use(core, first.pid());
   Process heir = core.puppet("trade_events", "maker", 0, true);
   const Ready told = ready(heir);
   EXPECT_EQ(told.epoch, 2u);
@@ -152,12 +152,18 @@ class RawClient {
     EXPECT_EQ(answer().body.type, control::Body::Welcome);
   }
 
-  void ask_to_take_over() {
+  void ask(bool take_over = false) {
     control::AttachPublisherT request;
     request.topic = "trade_events";
     request.publisher_name = "maker";
-    request.take_over = true;
+    request.take_over = take_over;
     EXPECT_EQ(connection_.send(control::make_message(std::move(request), 2)), control::SendStatus::ok);
+  }
+  void give_back() {
+    control::DetachPublisherT detach;
+    detach.topic = "trade_events";
+    detach.publisher_name = "maker";
+    EXPECT_EQ(connection_.send(control::make_message(std::move(detach), 0)), control::SendStatus::ok);
   }
   [[nodiscard]] control::MessageT answer() {
     control::MessageT message;
@@ -174,6 +180,34 @@ class RawClient {
   control::Connection connection_;
 };
 
+TEST(Fencing, ANameGivenBackBeforeItWasGivenIsFree) {
+  TestCore core;
+  auto bus = connect(core);
+  for (int round = 0; round < 10; ++round) {
+    RawClient client(core);                                     // lives on: its end would free the name anyhow
+    ASSERT_TRUE(testing::stop_and_wait(core.process().pid()));  // it sees all that is asked at once
+    client.ask();
+    client.give_back();
+    core.process().signal(SIGCONT);
+    ASSERT_TRUE(eventually([&] { return bus->publisher("trade_events", "maker").has_value(); })) << round;
+    ASSERT_TRUE(eventually([&] {
+      const auto topic = trade_events_status(*bus);
+      return topic && !topic->publishers.empty() && topic->publishers.front()->state == control::PublisherState::closed;
+    }));
+    ASSERT_TRUE(testing::stop_and_wait(core.process().pid()));
+    client.ask();
+    client.give_back();
+    client.ask();
+    core.process().signal(SIGCONT);
+    while (client.answer().body.type != control::Body::PublisherAttached) {
+      ASSERT_FALSE(HasFailure());
+    }
+    expect_in_use(core, ::getpid());
+    client.give_back();
+    ASSERT_TRUE(eventually([&] { return bus->publisher("trade_events", "maker").has_value(); })) << round;
+  }
+}
+
 TEST(Fencing, OfTwoWhoTakeOverAtOnceOneGetsTheNameAndTheOtherIsToldWhoHasIt) {
   TestCore core;
   Process first = core.puppet("trade_events", "maker", 0);
@@ -181,8 +215,8 @@ TEST(Fencing, OfTwoWhoTakeOverAtOnceOneGetsTheNameAndTheOtherIsToldWhoHasIt) {
   RawClient one(core), two(core);
   first.signal(SIGSTOP);
   core.process().signal(SIGSTOP);  // both requests are there before it looks at either
-  one.ask_to_take_over();
-  two.ask_to_take_over();
+  one.ask(true);
+  two.ask(true);
   core.process().signal(SIGCONT);
   const control::MessageT to_one = one.answer(), to_two = two.answer();
   EXPECT_EQ(first.wait(), 128 + SIGKILL);

@@ -107,6 +107,27 @@ TEST(Processes, ASubscriptionOfTheNextCoreOutlivesThatOfTheDeadOne) {
   EXPECT_EQ(levels, std::vector{control::Level::recorded}) << "without it, what it reads is overwritten";
 }
 
+TEST(Processes, WhoeverLeavesWhileTheNextCoreTakesThemInAgainKeepsNoNames) {
+  TestCore core;
+  const SubscribeOptions risk{.level = Level::synced, .start = StartEarliest{}, .on_gap = {}, .consumer = "risk"};
+  for (int round = 0; round < 20; ++round) {
+    {
+      auto bus = connect(core);
+      auto publisher = bus->publisher("trade_events", "maker");
+      auto subscriber = bus->subscribe("trade_events", risk);
+      ASSERT_TRUE(publisher && subscriber);
+      core.kill();
+      core.start();
+    }
+    auto bus = connect(core);
+    ASSERT_TRUE(eventually([&] { return bus->publisher("trade_events", "maker").has_value(); })) << round;
+    ASSERT_TRUE(eventually([&] { return bus->subscribe("trade_events", risk).has_value(); })) << round;
+    const auto topic = trade_events_status(*bus);
+    ASSERT_TRUE(topic);
+    EXPECT_EQ(topic->subscribers.size(), 0u) << round;
+  }
+}
+
 TEST(Processes, WhatADeadPublisherCommittedIsSavedThoughTheCoreDiesWithIt) {
   TestCore core;
   Process puppet = core.puppet("trade_events", "maker", 0);

@@ -34,6 +34,7 @@ struct Owner {
   Incarnation incarnation;
   pid_t pid = 0;
   bool connected = true;
+  bool given_back = false;  // before it was admitted: released as soon as it is
   PublisherId id;
   Epoch epoch;
   Sequence last_sequence;  // as it was admitted
