@@ -4,32 +4,22 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <string>
-#include <system_error>
 
-#include "bus/base/ids.hpp"
+#include "bus/base/temporary_folder.hpp"
 
 namespace millrace::bench {
 
-class Folder {
+class Folder : public TemporaryFolder {
  public:
-  Folder() {
-    const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
-    path_ = (chosen != nullptr ? std::filesystem::path(chosen) : std::filesystem::temp_directory_path()) /
-            ("millrace-bench-" + to_hex(random_uuid_bytes()));
-    std::filesystem::create_directories(path_);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string path() const { return path_.string(); }
-  [[nodiscard]] std::string at(const std::string& name) const { return (path_ / name).string(); }
+  Folder() : TemporaryFolder(disk()) {}
 
  private:
-  std::filesystem::path path_;
+  static std::filesystem::path disk() {
+    const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
+    if (chosen == nullptr) return std::filesystem::temp_directory_path();
+    std::filesystem::create_directories(chosen);
+    return chosen;
+  }
 };
 
 }  // namespace millrace::bench

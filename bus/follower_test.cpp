@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <random>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 
 namespace millrace {
@@ -19,15 +20,9 @@ using testing::MemoryBusOptions;
 
 class BusTest : public ::testing::Test {
  protected:
-  BusTest() {
-    char name[] = "/tmp/millrace-bus-XXXXXX";
-    folder_ = ::mkdtemp(name);
-  }
-  ~BusTest() override { std::filesystem::remove_all(folder_); }
-
   MemoryBusOptions options() const {
     MemoryBusOptions options;
-    options.folder = folder_ + "/log";
+    options.folder = folder_.at("log");
     options.log.segment_size = 1 << 20;
     return options;
   }
@@ -50,7 +45,7 @@ class BusTest : public ::testing::Test {
     }
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   ManualClock clock_;
 };
 
@@ -480,7 +475,7 @@ TEST_F(BusTest, FollowersNeverMissOrRepeatAnythingWhateverHappens) {
     std::mt19937 random(seed);
     const auto pick = [&](unsigned n) { return static_cast<int>(random() % n); };
     auto settings = options();
-    settings.folder = folder_ + "/log" + std::to_string(seed);
+    settings.folder = folder_.at("log" + std::to_string(seed));
     settings.ring_bytes = 120 * 1024;
     settings.log.segment_size = 256 * 1024;
     MemoryBus bus(settings, clock_);

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 
 namespace millrace {
@@ -53,12 +54,11 @@ INSTANTIATE_TEST_SUITE_P(Tiny, LappedFollowers,
                          [](const auto& rings) { return rings.param.name; });
 
 TEST_P(LappedFollowers, ReachTheLastEventWithoutGapOrDuplicate) {
-  char folder[] = "/tmp/millrace-bus-XXXXXX";
-  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const TemporaryFolder folder;
   ManualClock clock;
   {
     MemoryBusOptions options;
-    options.folder = std::string(folder) + "/log";
+    options.folder = folder.at("log");
     options.log.segment_size = 1 << 20;
     options.ring_bytes = GetParam().ring_bytes;
     options.order_capacity = GetParam().order_capacity;
@@ -103,7 +103,6 @@ TEST_P(LappedFollowers, ReachTheLastEventWithoutGapOrDuplicate) {
       EXPECT_TRUE(one.was_live);
     }
   }
-  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

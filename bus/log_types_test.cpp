@@ -9,8 +9,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bus/base/temporary_folder.hpp"
 #include "wal/posix_file_system.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace {
 namespace {
@@ -54,7 +54,7 @@ class LogTypesTest : public ::testing::Test {
   }
 
   void SetUp() override { std::filesystem::create_directory(log()); }
-  wal::testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 TEST_F(LogTypesTest, each_event_is_shown_by_the_schema_it_was_written_by) {

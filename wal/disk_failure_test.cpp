@@ -4,13 +4,13 @@
 
 #include <random>
 
+#include "bus/base/temporary_folder.hpp"
 #include "wal/checkpoints.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/locate.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
 #include "wal/testing/moody_file_system.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::wal {
 namespace {

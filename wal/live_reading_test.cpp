@@ -8,9 +8,9 @@
 #include <thread>
 #include <vector>
 
+#include "bus/base/temporary_folder.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::wal {
 namespace {

@@ -4,11 +4,11 @@
 
 #include <limits>
 
+#include "bus/base/temporary_folder.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/index.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::wal {
 namespace {

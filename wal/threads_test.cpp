@@ -8,11 +8,11 @@
 #include <string>
 #include <thread>
 
+#include "bus/base/temporary_folder.hpp"
 #include "wal/locate.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
 #include "wal/testing/moody_file_system.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::wal {
 namespace {

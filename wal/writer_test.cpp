@@ -3,10 +3,10 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "bus/base/temporary_folder.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::wal {
 namespace {

@@ -9,6 +9,7 @@
 #include "bench/delivery/hand_over.hpp"
 #include "bench/delivery/harness.hpp"
 #include "bench/delivery/iceoryx_chunks.hpp"
+#include "bench/folder.hpp"
 #include "bus/bus.hpp"
 #include "bus/testing/memory_bus.hpp"
 
@@ -66,11 +67,10 @@ Outcome measure_millrace(const Plan& plan, const std::string& socket, const std:
 // written.
 Outcome measure_ring(const Plan& plan) {
   ManualClock clock;
-  char folder[] = "/tmp/millrace-bench-XXXXXX";
-  MILLRACE_ASSERT(::mkdtemp(folder) != nullptr, "a temporary folder");
+  const Folder folder;
   Outcome outcome;
   {
-    testing::MemoryBus bus({.folder = std::string(folder) + "/log",
+    testing::MemoryBus bus({.folder = folder.at("log"),
                             .ring_bytes = 10'000'000,
                             .page_size = limits::page_size,
                             .grant_ahead = 50,
@@ -91,7 +91,6 @@ Outcome measure_ring(const Plan& plan) {
           return [&](const std::function<void(const Stamp&)>& consume) { poll_trades(**subscriber, consume); };
         });
   }
-  std::filesystem::remove_all(folder);
   return outcome;
 }
 

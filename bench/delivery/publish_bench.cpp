@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string>
 
+#include "bench/folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 #include "schemas/trade_events_generated.h"
 
@@ -14,11 +15,10 @@ namespace {
 void publish(benchmark::State& state) {
   constexpr std::uint64_t between_grants = 1024;
   ManualClock clock;
-  char name[] = "/tmp/millrace-bench-XXXXXX";
-  const std::string folder = ::mkdtemp(name);
+  const bench::Folder folder;
   {
     testing::MemoryBusOptions options;
-    options.folder = folder + "/log";
+    options.folder = folder.at("log");
     options.ring_bytes = 10'000'000;
     options.page_size = limits::page_size;
     options.grant_ahead = 50;
@@ -34,7 +34,6 @@ void publish(benchmark::State& state) {
     }
     state.SetItemsProcessed(state.iterations());
   }
-  std::filesystem::remove_all(folder);
 }
 BENCHMARK(publish);
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 
+#include "bench/folder.hpp"
 #include "bench/histogram.hpp"
 #include "bus/base/assert.hpp"
 #include "bus/base/idle.hpp"
@@ -132,12 +133,9 @@ int main(int argc, char** argv) {
   const std::string where = argc > 1 ? argv[1] : "elsewhere";
   const double rate = argc > 2 ? std::atof(argv[2]) : 200;
   const double seconds = argc > 3 ? std::atof(argv[3]) : 10;
-  const char* chosen = std::getenv("MILLRACE_BENCH_FOLDER");
-  const auto folder = (chosen != nullptr ? std::filesystem::path(chosen) : std::filesystem::temp_directory_path()) /
-                      ("millrace-bench-" + to_hex(random_uuid_bytes()));
-  const Outcome outcome = measure(folder.string(), where == "elsewhere", rate / 1e3,
+  const bench::Folder folder;
+  const Outcome outcome = measure(folder.path(), where == "elsewhere", rate / 1e3,
                                   std::chrono::nanoseconds(static_cast<std::int64_t>(seconds * 1e9)));
-  std::filesystem::remove_all(folder);
   const bench::Histogram& steps = outcome.steps;
   std::printf(
       "%-10s %6.0f MB/s asked %6.0f written  %4lu segments deleted  step us p50 %7.1f p99.9 %8.1f max %9.1f  "

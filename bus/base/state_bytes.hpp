@@ -72,6 +72,7 @@ class StateReader {
 
   [[nodiscard]] bool sound() const { return sound_; }
   [[nodiscard]] bool at_end() const { return rest_.empty(); }
+  [[nodiscard]] std::span<const std::byte> rest() const { return rest_; }
 
  private:
   std::span<const std::byte> rest_;

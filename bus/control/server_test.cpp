@@ -12,6 +12,7 @@
 #include <csignal>
 #include <functional>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/control/testing.hpp"
 
 namespace millrace::control {
@@ -109,7 +110,7 @@ class ControlServer : public ::testing::Test {
     return to_error(*answer->body.AsErrorAnswer());
   }
 
-  testing::Folder folder_;
+  TemporaryFolder folder_;
   const std::string path_ = folder_.path() + "/core.sock";
   ManualClock clock_;
   std::optional<Server> server_;

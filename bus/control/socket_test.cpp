@@ -13,6 +13,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/control/testing.hpp"
 
 namespace millrace::control {
@@ -121,7 +122,7 @@ TEST(ControlConnection, NothingToReadIsNotTheEnd) {
 
 class ControlListener : public ::testing::Test {
  protected:
-  testing::Folder folder_;
+  TemporaryFolder folder_;
   const std::string path_ = folder_.path() + "/core.sock";
 };
 

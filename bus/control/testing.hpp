@@ -1,10 +1,9 @@
-// What the tests of the control socket share: a folder of their own, and packets that Connection would not send.
+// What the tests of the control socket share: packets that Connection would not send.
 #pragma once
 
 #include <sys/socket.h>
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -13,18 +12,6 @@
 #include "bus/base/assert.hpp"
 
 namespace millrace::control::testing {
-
-class Folder {
- public:
-  Folder() { MILLRACE_ASSERT(::mkdtemp(path_.data()) != nullptr, "no folder for a test"); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() { std::filesystem::remove_all(path_); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/tmp/millrace-control-XXXXXX";
-};
 
 [[nodiscard]] inline std::size_t open_descriptors() {
   std::size_t count = 0;

@@ -12,10 +12,10 @@
 #include <string>
 #include <thread>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 #include "wal/reader.hpp"
 #include "wal/seals.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::daemon {
 namespace {
@@ -165,7 +165,7 @@ class DiskTest : public ::testing::Test {
     }
   }
 
-  wal::testing::TemporaryFolder temporary_;
+  TemporaryFolder temporary_;
   std::string folder_;
   Doors files_;
   ManualClock clock_;

@@ -12,8 +12,8 @@
 #include <cstdlib>
 
 #include "bus/base/fd.hpp"
+#include "bus/base/temporary_folder.hpp"
 #include "bus/daemon/notify.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::daemon {
 namespace {
@@ -66,7 +66,7 @@ class Listener {
   }
 
  private:
-  wal::testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   UniqueFd fd_;
 };
 

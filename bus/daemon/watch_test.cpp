@@ -9,9 +9,9 @@
 #include <condition_variable>
 
 #include "bus/base/idle.hpp"
+#include "bus/base/temporary_folder.hpp"
 #include "bus/daemon/status_report.hpp"
 #include "wal/posix_file_system.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::daemon {
 namespace {
@@ -179,7 +179,7 @@ class WatchTest : public ::testing::Test {
     return all;
   }
 
-  wal::testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   ManualClock clock_;
   schemas::Registry registry_ = schemas::Registry::built_in();
   StallingFiles files_;

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 #include "publishers/market/translate.hpp"
 #include "publishers/matching/translate.hpp"
@@ -41,22 +42,16 @@ BookView view_of(std::uint64_t valid_at) {
 
 class MarketBusTest : public ::testing::Test {
  protected:
-  MarketBusTest() {
-    char name[] = "/tmp/millrace-market-XXXXXX";
-    folder_ = ::mkdtemp(name);
-  }
-  ~MarketBusTest() override { std::filesystem::remove_all(folder_); }
-
   testing::MemoryBusOptions options(const std::string& type) const {
     testing::MemoryBusOptions options;
-    options.folder = folder_ + "/" + type;
+    options.folder = folder_.at(type);
     options.type = type;
     options.ring_bytes = 160 * 1024;
     options.log.segment_size = 1 << 20;
     return options;
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   ManualClock clock_;
 };
 

@@ -1,17 +1,13 @@
 // A snapshot of the matching engine as bytes: what it had read, what it had made, and its whole state.
 //
 //   offset  size  field
-//        0     4  magic     "MRSN"
-//        4     4  version   1
-//        8     8  size      of the whole file
+//        0    16  envelope  wal/snapshot_envelope.hpp: magic "MRSN", version 1, size
 //       16    16  log_id    of the topic `orders`
 //       32     8  run       of that log
 //       40     8  offset    of the next order
 //       48  3 x 8  outputs  sequence of the last event in trade_events, order_events and market_l2
 //       72     n  state     as Venue::save has it
-//   72 + n     8  checksum  XXH3 of everything before it
-//
-// Everything is little-endian.
+//   72 + n     8  checksum  the envelope's
 #pragma once
 
 #include <array>

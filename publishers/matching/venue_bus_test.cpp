@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 #include "publishers/matching/paced_flow.hpp"
 #include "publishers/matching/service.hpp"
@@ -17,21 +18,15 @@ namespace {
 
 class VenueBusTest : public ::testing::Test {
  protected:
-  VenueBusTest() {
-    char name[] = "/tmp/millrace-venue-XXXXXX";
-    folder_ = ::mkdtemp(name);
-  }
-  ~VenueBusTest() override { std::filesystem::remove_all(folder_); }
-
   std::unique_ptr<testing::MemoryBus> bus(const std::string& topic) {
     testing::MemoryBusOptions options;
-    options.folder = folder_ + "/" + topic;
+    options.folder = folder_.at(topic);
     options.type = topic;
     options.log.segment_size = 1 << 20;
     return std::make_unique<testing::MemoryBus>(options, clock_);
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   ManualClock clock_;
 };
 

@@ -5,37 +5,21 @@
 #include <cstring>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/protocol.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using client::WsClient;
-using testing::MemorySource;
+using testing::number;
 namespace json = boost::json;
 
 constexpr std::string_view never = R"("age_ms":60000)";  // the age that no test waits for
 
-std::uint64_t number(const json::value& object, const char* field) {
-  return object.at(field).to_number<std::uint64_t>();
-}
-
-class BatchTest : public ::testing::Test {
+class BatchTest : public testing::WithGateway {
  protected:
   BatchTest() { options_.heartbeat = std::chrono::milliseconds(10); }
-  void start() {
-    options_.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    const auto started = gateway_->start();
-    ASSERT_TRUE(started) << started.error().message;
-  }
-  [[nodiscard]] WsClient connect() { return WsClient(gateway_->port()); }
-  void publish(std::size_t count, std::string_view instrument = "A") {
-    for (std::size_t i = 0; i < count; ++i) source_.publish_numbered(0, instrument);
-  }
   // What comes at once, as far as clients can tell: the feeder hands it over together.
   void publish_together(std::size_t count, std::string_view instrument = "A") {
     source_.hold_poll(true);
@@ -71,14 +55,6 @@ class BatchTest : public ::testing::Test {
     EXPECT_EQ(number(batch, "count"), next - first);
     EXPECT_EQ(batch.at("closed_by"), json::string_view(closed_by.data(), closed_by.size()));
   }
-  // Nothing but heartbeats comes, and they say so.
-  static void expect_quiet_at(WsClient& client, std::uint64_t next) {
-    for (int i = 0; i < 3; ++i) {
-      const auto message = json::parse(client.receive().value_or("{}"));
-      ASSERT_EQ(message.at("type"), "heartbeat") << message;
-      ASSERT_EQ(number(message, "next_offset"), next);
-    }
-  }
   static std::string ack(WsClient& client, std::uint64_t next) {
     client.send(R"({"op":"ack","subscription":1,"next_offset":)" + std::to_string(next) + "}");
     for (;;) {
@@ -89,10 +65,6 @@ class BatchTest : public ::testing::Test {
       if (answer.at("type") == "error") return answer.at("code").as_string().c_str();
     }
   }
-
-  MemorySource source_{{"trade_events", "market_l2"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
 };
 
 TEST_F(BatchTest, IsClosedByCountAndTheRestIsHeldBack) {

@@ -6,43 +6,18 @@
 #include <functional>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using client::WsClient;
-using testing::MemorySource;
+using testing::number;
 namespace json = boost::json;
 
-std::uint64_t number(const json::value& object, const char* field) {
-  return object.at(field).to_number<std::uint64_t>();
-}
-
-class ConsumerTest : public ::testing::Test {
+class ConsumerTest : public testing::WithGateway {
  protected:
   ConsumerTest() { options_.heartbeat = std::chrono::milliseconds(10); }
-  void start() {
-    options_.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    const auto started = gateway_->start();
-    ASSERT_TRUE(started) << started.error().message;
-  }
-  [[nodiscard]] WsClient connect() { return WsClient(gateway_->port()); }
-  void publish(std::size_t count, std::string_view instrument = "A") {
-    for (std::size_t i = 0; i < count; ++i) source_.publish_numbered(0, instrument);
-  }
-  // Not for asserting on time: only a test that would fail waits long.
-  [[nodiscard]] static bool eventually(const std::function<bool()>& condition) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
   // `fields`: beside op and topic, each with a comma before it.
   static void subscribe(WsClient& client, const std::string& fields) {
     client.send(R"({"op":"subscribe","id":"s","topic":"trade_events")" + fields + "}");
@@ -57,18 +32,6 @@ class ConsumerTest : public ::testing::Test {
     ASSERT_EQ(events.size(), end - first);
     for (std::size_t i = 0; i < events.size(); ++i) ASSERT_EQ(number(events[i], "offset"), first + i);
   }
-  // The next heartbeats say so; nothing but heartbeats comes.
-  static void expect_quiet_at(WsClient& client, std::uint64_t next) {
-    for (int i = 0; i < 3; ++i) {
-      const auto message = json::parse(client.receive().value_or("{}"));
-      ASSERT_EQ(message.at("type"), "heartbeat") << message;
-      ASSERT_EQ(number(message, "next_offset"), next);
-    }
-  }
-
-  MemorySource source_{{"trade_events", "market_l2"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
 };
 
 TEST_F(ConsumerTest, WhatIsNotSyncedIsWithheldAndComesOnceItIs) {

@@ -8,11 +8,9 @@
 #include <cstring>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/net.hpp"
 #include "subscribers/realtime/protocol.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -48,16 +46,8 @@ class RawClient {
   std::string got_;
 };
 
-class HttpStreamTest : public ::testing::Test {
+class HttpStreamTest : public testing::WithGateway {
  protected:
-  void start() {
-    options_.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    ASSERT_TRUE(gateway_->start());
-  }
-  void publish(std::size_t count, std::string_view instrument = "A") {
-    for (std::size_t i = 0; i < count; ++i) source_.publish_numbered(0, instrument);
-  }
   [[nodiscard]] HttpReply get(const std::string& query) {
     return http_request(gateway_->port(), "GET", "/v1/topics/trade_events/events?" + query);
   }
@@ -92,18 +82,6 @@ class HttpStreamTest : public ::testing::Test {
     for (; first < end; ++first) out.push_back(first);
     return out;
   }
-  [[nodiscard]] bool eventually(Counter counter, std::uint64_t at_least) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (gateway_->count(counter) < at_least) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-
-  testing::MemorySource source_{{"trade_events", "market_l2"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
 };
 
 TEST_F(HttpStreamTest, NdjsonHasALineAnEventAsTheWebSocketHasIt) {

@@ -4,9 +4,7 @@
 #include <chrono>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
@@ -16,22 +14,16 @@ using client::http_request;
 using client::HttpReply;
 namespace json = boost::json;
 
-class HttpTest : public ::testing::Test {
+class HttpTest : public testing::WithGateway {
  protected:
   void SetUp() override {
-    for (int i = 0; i < 150; ++i) source_.publish_numbered(0, "A");
-    GatewayOptions options;
-    options.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options);
-    ASSERT_TRUE(gateway_->start());
+    publish(150);
+    start();
   }
   [[nodiscard]] HttpReply get(std::string_view target) { return http_request(gateway_->port(), "GET", target); }
   [[nodiscard]] std::string code(const HttpReply& reply) {
     return std::string(json::parse(reply.body).at("code").as_string());
   }
-
-  testing::MemorySource source_{{"trade_events", "market_l2"}};
-  std::unique_ptr<Gateway> gateway_;
 };
 
 TEST_F(HttpTest, HealthIs200WhenAllIsWellAnd503WithReasonsWhenNot) {

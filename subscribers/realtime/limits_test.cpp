@@ -4,23 +4,18 @@
 #include <chrono>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using client::WsClient;
-using testing::MemorySource;
 
-class LimitsTest : public ::testing::Test {
+class LimitsTest : public testing::WithGateway {
  protected:
   void start() {
-    options_.port = 0;
     options_.heartbeat = std::chrono::milliseconds(20);  // and with it the tick that watches time limits
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    ASSERT_TRUE(gateway_->start());
+    WithGateway::start();
     witness_ = std::make_unique<WsClient>(gateway_->port());
     witness_->send(R"({"op":"subscribe","topic":"trade_events"})");
     witness_->expect("subscribed");
@@ -32,18 +27,7 @@ class LimitsTest : public ::testing::Test {
     ASSERT_EQ(events.size(), 1u);
     EXPECT_EQ(events[0].at("offset").to_number<std::uint64_t>(), offset.value());
   }
-  [[nodiscard]] bool eventually(Counter counter, std::uint64_t at_least) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (gateway_->count(counter) < at_least) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
 
-  MemorySource source_{{"trade_events"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
   std::unique_ptr<WsClient> witness_;
 };
 

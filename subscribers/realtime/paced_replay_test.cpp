@@ -7,29 +7,18 @@
 #include <cstring>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using client::WsClient;
-using testing::MemorySource;
+using testing::number;
 namespace json = boost::json;
 
-std::uint64_t number(const json::value& object, const char* field) {
-  return object.at(field).to_number<std::uint64_t>();
-}
-
-class ReplayTest : public ::testing::Test {
+class ReplayTest : public testing::WithGateway {
  protected:
   ReplayTest() { options_.heartbeat = std::chrono::milliseconds(20); }
-  void start() {
-    options_.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    ASSERT_TRUE(gateway_->start());
-  }
   void publish(std::size_t topic, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) source_.publish_numbered(topic, i % 2 == 0 ? "A" : "B");
   }
@@ -52,10 +41,6 @@ class ReplayTest : public ::testing::Test {
     }
     return {{"type", "closed"}};
   }
-
-  MemorySource source_{{"trade_events", "market_l2"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
 };
 
 TEST_F(ReplayTest, TopicsComeMergedByRecordTime) {

@@ -6,44 +6,16 @@
 #include <set>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/protocol.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using client::WsClient;
-using testing::MemorySource;
 namespace json = boost::json;
 
-class SessionTest : public ::testing::Test {
- protected:
-  void start() {
-    options_.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    const auto started = gateway_->start();
-    ASSERT_TRUE(started) << started.error().message;
-  }
-  [[nodiscard]] WsClient connect() { return WsClient(gateway_->port()); }
-  void publish(std::size_t count, std::string_view instrument = "A") {
-    for (std::size_t i = 0; i < count; ++i) source_.publish_numbered(0, instrument);
-  }
-  // Not for asserting on time: it ends as soon as the count is there, and only a test that would fail waits long.
-  [[nodiscard]] bool eventually(Counter counter, std::uint64_t at_least) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (gateway_->count(counter) < at_least) {
-      if (std::chrono::steady_clock::now() > end) return false;
-      std::this_thread::yield();
-    }
-    return true;
-  }
-
-  MemorySource source_{{"trade_events", "market_l2"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
-};
+using SessionTest = testing::WithGateway;
 
 void expect_offsets(const std::vector<json::value>& events, std::uint64_t first) {
   for (std::size_t i = 0; i < events.size(); ++i)

@@ -9,30 +9,22 @@
 #include <set>
 #include <thread>
 
-#include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/testing/account_keeper.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using testing::AccountKeeper;
-using testing::MemorySource;
 
 // A gateway whose memory, messages and sockets are small, and a model of what was published to it.
-class SlowTest : public ::testing::Test {
+class SlowTest : public testing::WithGateway {
  protected:
   SlowTest() {
-    options_.port = 0;
     options_.heartbeat = std::chrono::milliseconds(5);  // a client that waits for a message is never alone for long
     options_.message_size_max = 8 * 1024;
     options_.send_buffer = 4 * 1024;
     options_.cache_events = 256;
-  }
-  void start() {
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    const auto started = gateway_->start();
-    ASSERT_TRUE(started) << started.error().message;
   }
   [[nodiscard]] AccountKeeper subscribe(const std::string& fields) {
     return AccountKeeper(gateway_->port(), fields, 4096);
@@ -44,14 +36,7 @@ class SlowTest : public ::testing::Test {
       names_.push_back(name);
     }
   }
-  // Not for asserting on time: only a test that would fail waits long.
-  void wait_until_fed() {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (gateway_->count(Counter::events) < names_.size() - first_fed_) {
-      ASSERT_LT(std::chrono::steady_clock::now(), end);
-      std::this_thread::yield();
-    }
-  }
+  void wait_until_fed() { ASSERT_TRUE(eventually(Counter::events, names_.size() - first_fed_)); }
 
   // Everything the client saw between its first offset and `end`, against the model.
   void expect_accounted(const AccountKeeper& client, std::uint64_t end, const std::set<std::string>& wanted) const {
@@ -101,9 +86,6 @@ class SlowTest : public ::testing::Test {
     EXPECT_EQ(client.not_recorded, missing);
   }
 
-  MemorySource source_{{"trade_events"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
   std::vector<std::string> names_;                                          // by offset
   std::size_t first_fed_ = 0;                                               // events from before the gateway's start
   std::map<std::uint64_t, std::pair<std::uint64_t, std::uint64_t>> jumps_;  // by the offset behind: sequences

@@ -7,26 +7,18 @@
 #include <cstring>
 #include <thread>
 
-#include "subscribers/realtime/client/ws_client.hpp"
-#include "subscribers/realtime/gateway.hpp"
 #include "subscribers/realtime/protocol.hpp"
-#include "subscribers/realtime/testing/memory_source.hpp"
+#include "subscribers/realtime/testing/with_gateway.hpp"
 
 namespace millrace::gateway {
 namespace {
 
 using client::WsClient;
-using testing::MemorySource;
 namespace json = boost::json;
 
-class SnapshotSessionTest : public ::testing::Test {
+class SnapshotSessionTest : public testing::WithGateway {
  protected:
-  void start() {
-    options_.port = 0;
-    gateway_ = std::make_unique<Gateway>(source_, options_);
-    const auto started = gateway_->start();
-    ASSERT_TRUE(started) << started.error().message;
-  }
+  SnapshotSessionTest() : WithGateway({"trade_events", "account_events"}) {}
   // Trades of A, B, C, A, B, C ...
   void publish(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -54,9 +46,6 @@ class SnapshotSessionTest : public ::testing::Test {
     return snapshot;
   }
 
-  MemorySource source_{{"trade_events", "account_events"}};
-  GatewayOptions options_;
-  std::unique_ptr<Gateway> gateway_;
   std::size_t published_ = 0;
 };
 

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <functional>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/log_schema.hpp"
 #include "tools/millrace/partial_file.hpp"
 #include "tools/millrace/wal_dump.hpp"
@@ -19,7 +20,6 @@
 #include "tools/millrace/wal_stat.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -127,7 +127,7 @@ class ExportTest : public ::testing::Test {
   [[nodiscard]] std::string out() const { return folder_.path() + "/out"; }
   [[nodiscard]] bool is_there(const std::string& path) const { return std::filesystem::exists(path); }
 
-  wal::testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   Registry registry_ = Registry::built_in();
   std::optional<wal::Writer> writer_;
   int trades_ = 0;

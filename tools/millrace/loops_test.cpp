@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/testing/memory_bus.hpp"
 #include "tools/millrace/event_line.hpp"
 #include "tools/millrace/publish.hpp"
@@ -38,15 +39,11 @@ class SteppingIdle final : public IdleStrategy {
 class CliLoopsTest : public ::testing::Test {
  protected:
   CliLoopsTest() {
-    char name[] = "/tmp/millrace-cli-XXXXXX";
-    folder_ = ::mkdtemp(name);
     bus_.emplace(millrace::testing::MemoryBusOptions{.folder = log_folder()}, clock_);
     idle_.emplace(*bus_);
     publisher_ = bus_->publisher("cli");
   }
-  ~CliLoopsTest() override { std::filesystem::remove_all(folder_); }
-
-  [[nodiscard]] std::string log_folder() const { return folder_ + "/log"; }
+  [[nodiscard]] std::string log_folder() const { return folder_.at("log"); }
   [[nodiscard]] static std::string trade(int number) {
     return "{\"trade_id\":\"T-" + std::to_string(number) + "\",\"instrument\":\"" + (number % 2 == 0 ? "EVEN" : "ODD") +
            "\",\"quantity\":\"" + std::to_string(number) + "\"}\n";
@@ -59,8 +56,8 @@ class CliLoopsTest : public ::testing::Test {
 
   // A file with `text`, open for reading at its begin.
   [[nodiscard]] UniqueFd file_of(const std::string& text) {
-    std::ofstream(folder_ + "/input") << text;
-    return UniqueFd(::open((folder_ + "/input").c_str(), O_RDONLY | O_CLOEXEC));
+    std::ofstream(folder_.at("input")) << text;
+    return UniqueFd(::open(folder_.at("input").c_str(), O_RDONLY | O_CLOEXEC));
   }
   Exit publish(const std::string& text, bool keep_going = false) {
     const UniqueFd input = file_of(text);
@@ -76,7 +73,7 @@ class CliLoopsTest : public ::testing::Test {
   // What `command` writes to the Output it is given, line by line.
   template <class Command>
   std::vector<std::string> lines_of(Command&& command) {
-    const std::string path = folder_ + "/output";
+    const std::string path = folder_.at("output");
     const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
     Output out(file.get());
     ::testing::internal::CaptureStderr();
@@ -93,7 +90,7 @@ class CliLoopsTest : public ::testing::Test {
     return lines_of([&](Output& out) { return tail_events(**subscriber, bus_->type(), options, *idle_, out); });
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   ManualClock clock_;
   std::optional<MemoryBus> bus_;
   std::optional<SteppingIdle> idle_;
@@ -218,7 +215,7 @@ TEST_F(CliLoopsTest, VerifyNamesTheOffsetsThatCorruptionHits) {
 }
 
 TEST_F(CliLoopsTest, ALogThatIsNotThereIsSaidSo) {
-  const auto lines = lines_of([&](Output& out) { return wal_verify({.log = folder_ + "/nothing"}, out); });
+  const auto lines = lines_of([&](Output& out) { return wal_verify({.log = folder_.at("nothing")}, out); });
   EXPECT_EQ(exit_, Exit::usage);
   EXPECT_THAT(errors_, HasSubstr("no folder"));
 }

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "bus/base/temporary_folder.hpp"
 #include "tools/millrace/doctor.hpp"
 
 namespace millrace::cli {
@@ -93,13 +94,9 @@ TEST(Status, JsonIsOneLineAndQuotesTexts) {
 class DoctorTest : public ::testing::Test {
  protected:
   DoctorTest() {
-    char name[] = "/tmp/millrace-doctor-XXXXXX";
-    folder_ = ::mkdtemp(name);
-    config_.runtime_dir = folder_ + "/run";
-    config_.log_dir = folder_ + "/log";
+    config_.runtime_dir = folder_.at("run");
+    config_.log_dir = folder_.at("log");
   }
-  ~DoctorTest() override { std::filesystem::remove_all(folder_); }
-
   [[nodiscard]] Finding finding(const std::string& what, bool core_runs = false) const {
     for (const Finding& found : examine_places(config_, config_.socket_path(), core_runs)) {
       if (found.what == what) return found;
@@ -108,7 +105,7 @@ class DoctorTest : public ::testing::Test {
     return {};
   }
 
-  std::string folder_;
+  TemporaryFolder folder_;
   daemon::Config config_ = daemon::default_config();
 };
 
@@ -129,8 +126,8 @@ TEST_F(DoctorTest, WarnsOfWhatADeadCoreLeft) {
 }
 
 TEST_F(DoctorTest, FailsWhereAFolderIsAFile) {
-  std::ofstream(folder_ + "/file") << "x";
-  config_.log_dir = folder_ + "/file/log";
+  std::ofstream(folder_.at("file")) << "x";
+  config_.log_dir = folder_.at("file/log");
   EXPECT_EQ(finding("log folder").verdict, Finding::Verdict::fail);
 }
 

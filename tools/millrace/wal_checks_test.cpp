@@ -10,12 +10,12 @@
 #include <sstream>
 
 #include "bus/base/fd.hpp"
+#include "bus/base/temporary_folder.hpp"
 #include "tools/millrace/wal_retain.hpp"
 #include "tools/millrace/wal_verify.hpp"
 #include "wal/checkpoints.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
-#include "wal/testing/temporary_folder.hpp"
 
 namespace millrace::cli {
 namespace {
@@ -105,7 +105,7 @@ class WalChecksTest : public ::testing::Test {
     });
   }
 
-  wal::testing::TemporaryFolder temporary_;
+  TemporaryFolder temporary_;
   std::string log_;
   wal::FileSystem& files_ = wal::posix_file_system();
   std::string shown_;

@@ -140,20 +140,11 @@ TestCore::TestCore(const std::string& extra, bool start_now) : TestCore("", extr
 TestCore::TestCore(const InCore& extra) : TestCore(extra.lines, "", true) {}
 
 TestCore::TestCore(const std::string& in_core, const std::string& extra, bool start_now) {
-  char name[] = "/tmp/millrace-test-XXXXXX";
-  MILLRACE_ASSERT(::mkdtemp(name) != nullptr, "a temporary folder");
-  folder_ = name;
-  std::ofstream(config_file()) << "[core]\nruntime_dir = \"" << folder_ << "/run\"\nlog_dir = \"" << folder_
+  std::ofstream(config_file()) << "[core]\nruntime_dir = \"" << folder() << "/run\"\nlog_dir = \"" << folder()
                                << "/log\"\n"
                                << in_core << "[gateway]\nenabled = false\n"
                                << extra;
   if (start_now) start();
-}
-
-TestCore::~TestCore() {
-  process_.reset();
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 void TestCore::start() {

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "bus/base/temporary_folder.hpp"
+
 namespace millrace::testing {
 
 // Polls `condition` until it is true; false after `limit`.
@@ -54,15 +56,14 @@ class TestCore {
     std::string lines;
   };
   explicit TestCore(const InCore& extra);
-  ~TestCore();
 
   void start();              // and waits until it answers
   void kill();               // kill -9
   [[nodiscard]] int stop();  // SIGTERM; its exit status
-  [[nodiscard]] std::string socket() const { return folder_ + "/run/control.sock"; }
-  [[nodiscard]] std::string log_folder(const std::string& topic) const { return folder_ + "/log/" + topic; }
-  [[nodiscard]] std::string config_file() const { return folder_ + "/millrace.toml"; }
-  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] std::string socket() const { return folder_.at("run/control.sock"); }
+  [[nodiscard]] std::string log_folder(const std::string& topic) const { return folder_.at("log/" + topic); }
+  [[nodiscard]] std::string config_file() const { return folder_.at("millrace.toml"); }
+  [[nodiscard]] const std::string& folder() const { return folder_.path(); }
   [[nodiscard]] Process& process() { return *process_; }
   // Starts test/puppet against this core.
   [[nodiscard]] Process puppet(const std::string& topic, const std::string& name, std::uint64_t count,
@@ -71,7 +72,7 @@ class TestCore {
  private:
   TestCore(const std::string& in_core, const std::string& extra, bool start_now);
 
-  std::string folder_;
+  TemporaryFolder folder_;
   std::optional<Process> process_;
 };
 

@@ -1,15 +1,10 @@
 // A snapshot of the risk engine as bytes.
 //
 //   offset  size     field
-//        0     4     magic     "MRRS"
-//        4     4     version   1
-//        8     8     size      of the whole file
-//       16  3 x 24   inputs    log_id (16) and run (8) of trade_events, market_l2 and account_events
-//       88     8     alerts    sequence of the last alert that is in the state
-//       96     n     state     as Memory::save has it; the offsets of the inputs are in it
-//   96 + n     8     checksum  XXH3 of everything before it
-//
-// Everything is little-endian.
+//        0    16  envelope  wal/snapshot_envelope.hpp: magic "MRRS", version 1, size
+//       16  3x24  inputs    log_id (16) and run (8) of trade_events, market_l2 and account_events
+//       88     n  state     as Memory::save has it; the offsets of the inputs are in it
+//   88 + n     8  checksum  the envelope's
 #pragma once
 
 #include <array>

@@ -42,15 +42,12 @@ std::string server_programs() {
 }
 
 Cluster::Cluster(bool durable) : durable_(durable) {
-  char name[] = "/tmp/millrace-postgres-XXXXXX";
-  MILLRACE_ASSERT(::mkdtemp(name) != nullptr, "a temporary folder");
-  folder_ = name;
   if (::geteuid() == 0) {
-    Process give({"/bin/chown", "postgres:", folder_});
+    Process give({"/bin/chown", "postgres:", folder()});
     MILLRACE_ASSERT(give.wait() == 0, "the server's user has the folder");
   }
-  ::chmod(name, 0755);
-  Process initdb(as_server_user({server_programs() + "/initdb", "-D", folder_ + "/data", "-U", "millrace", "-A",
+  ::chmod(folder().c_str(), 0755);
+  Process initdb(as_server_user({server_programs() + "/initdb", "-D", folder_.at("data"), "-U", "millrace", "-A",
                                  "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"}));
   const auto status = initdb.wait();
   if (status != 0) std::fprintf(stderr, "initdb: %s\n", initdb.errors().c_str());
@@ -60,8 +57,6 @@ Cluster::Cluster(bool durable) : durable_(durable) {
 
 Cluster::~Cluster() {
   kill();
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
 }
 
 void Cluster::start() {
@@ -69,7 +64,7 @@ void Cluster::start() {
     // After a kill -9 the memory of the dead is given back a little later than its first process.
     if (!server_ || server_->wait(std::chrono::seconds(0))) {
       server_.reset();
-      std::vector<std::string> command{server_programs() + "/postgres", "-D", folder_ + "/data", "-k", folder_};
+      std::vector<std::string> command{server_programs() + "/postgres", "-D", folder_.at("data"), "-k", folder()};
       for (const char* setting :
            {"listen_addresses=", "shared_buffers=64MB", "max_connections=30", "max_wal_size=512MB"}) {
         command.insert(command.end(), {"-c", setting});
@@ -91,7 +86,7 @@ void Cluster::kill() {
 }
 
 std::string Cluster::uri(const std::string& database, const std::string& user) const {
-  return "postgresql://" + user + "@/" + database + "?host=" + folder_;
+  return "postgresql://" + user + "@/" + database + "?host=" + folder();
 }
 
 std::string Cluster::database(const std::string& name) {

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "bus/base/temporary_folder.hpp"
 #include "bus/daemon/test/processes.hpp"
 #include "subscribers/delayed/postgres/connection.hpp"
 
@@ -26,10 +27,10 @@ class Cluster {
   [[nodiscard]] std::string uri(const std::string& database = "postgres", const std::string& user = "millrace") const;
   // Makes a database of that name; its URI.
   std::string database(const std::string& name);
-  [[nodiscard]] const std::string& folder() const { return folder_; }
+  [[nodiscard]] const std::string& folder() const { return folder_.path(); }
 
  private:
-  std::string folder_;
+  TemporaryFolder folder_;
   bool durable_;
   std::optional<millrace::testing::Process> server_;
 };
