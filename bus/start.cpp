@@ -1,20 +1,11 @@
 #include "bus/start.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 namespace millrace {
 namespace {
-
-Result<Offset> find_time(wal::Reader& log, WallTime time, Offset end) {
-  MILLRACE_TRY(log.seek_time(time));
-  for (;;) {
-    const auto batch = log.next(end);
-    if (!batch) return fail(batch.error());
-    if (!*batch) return end;
-    if ((*batch)->count > 0 && (*batch)->record_time >= time) return std::min((*batch)->first_offset, end);
-  }
-}
 
 Status check(const Position& position, wal::Reader& log, Offset end, Run run) {
   const LogId log_id = log.log_id();
@@ -39,6 +30,25 @@ Status check(const Position& position, wal::Reader& log, Offset end, Run run) {
 
 }  // namespace
 
+Result<TimePlace> find_time(wal::Reader& log, WallTime time, Offset end) {
+  MILLRACE_TRY(log.seek_time(time));
+  std::optional<Offset> lost;
+  for (;;) {
+    const auto batch = log.next(end);
+    if (!batch && batch.error().code == ErrorCode::corrupt && log.corruption()) {
+      const wal::Corruption& corruption = *log.corruption();
+      if (corruption.to > corruption.from) lost = std::min(lost.value_or(corruption.from), corruption.from);
+      continue;
+    }
+    if (!batch) return fail(batch.error());
+    if (!*batch) return TimePlace{end, lost.value_or(end)};
+    if ((*batch)->count == 0) continue;
+    const Offset first = std::min((*batch)->first_offset, end);
+    if ((*batch)->record_time >= time) return TimePlace{first, lost.value_or(first)};
+    lost.reset();
+  }
+}
+
 Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run run) {
   const Offset first = log.first_offset();
   Offset found = end;
@@ -46,8 +56,8 @@ Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run 
     found = first;
   } else if (const auto* time = std::get_if<WallTime>(&start)) {
     const auto at = find_time(log, *time, end);
-    if (!at) return at;
-    found = *at;
+    if (!at) return fail(at.error());
+    found = at->with_lost;
   } else if (const auto* offset = std::get_if<Offset>(&start)) {
     found = *offset;
   } else if (const auto* position = std::get_if<Position>(&start)) {

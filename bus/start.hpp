@@ -16,7 +16,16 @@ struct StartEarliest {};  // the first event there is
 // must be of this log and must not have been rolled back.
 using Start = std::variant<StartLatest, StartEarliest, Offset, WallTime, Position>;
 
-// The offset to begin at; `end` is the first that is not there yet, `run` the log's current one. Moves `log`.
+// Where a time is in the log: the first event recorded at it or later, `end` if there is none. Where events are lost
+// just before that one `with_lost` is the first of them, for they may have been of that time. Moves `log`.
+struct TimePlace {
+  Offset event;
+  Offset with_lost;
+};
+[[nodiscard]] Result<TimePlace> find_time(wal::Reader& log, WallTime time, Offset end);
+
+// The offset to begin at; `end` is the first that is not there yet, `run` the log's current one. Moves `log`. Of a time
+// it is that with what is lost, so that the reader meets the corruption, and tells of it.
 // Errors: deleted (naming the first offset there is), rolled_back (naming the last common one), invalid_argument (a
 // position of another log, an offset beyond the end), and what reading the log says.
 [[nodiscard]] Result<Offset> find_start(wal::Reader& log, const Start& start, Offset end, Run run);

@@ -251,6 +251,32 @@ TEST_F(FollowTest, AtASpeedItFollowsAtThatDistance) {
   EXPECT_EQ(offsets(take(*replay)), run(2, 3));
 }
 
+TEST_F(FollowTest, ATimeAtWhichTheLogIsCorruptIsSoughtAllTheSame) {
+  Topic topic(disk_, clock_, "/a");
+  const WallTime begin = clock_.wall();
+  for (int i = 0; i < 100; ++i, clock_.advance(1s)) topic.publish(10);
+  disk_.bytes_of(wal::testing::segment_paths(disk_, "/a").at(0))->at(100'000) ^= std::byte{1};
+  const auto replay = open({{.log = topic.log(), .to = ToNever{}}});
+  ASSERT_FALSE(take(*replay).empty());
+  ASSERT_EQ(told_.size(), 1u);
+  const Notice lost = told_[0];
+  ASSERT_EQ(lost.kind, Notice::Kind::corrupt);
+  ASSERT_EQ(lost.from.value() % 10, 0u) << "a second's first batch is lost";
+  const WallTime time = begin + std::chrono::seconds(lost.from.value() / 10);
+  ASSERT_TRUE(replay->seek(time));
+  EXPECT_EQ(offsets(take(*replay)), run(lost.to.value(), 1'000));
+  ASSERT_EQ(told_.size(), 2u);
+  EXPECT_EQ(told_[1].from, lost.from);
+  EXPECT_EQ(told_[1].to, lost.to);
+  // Whoever follows without a replay meets it.
+  const auto subscriber = topic.bus().subscribe(Level::recorded, time);
+  ASSERT_TRUE(subscriber) << subscriber.error().message;
+  EXPECT_EQ((*subscriber)->follower()->position().offset, lost.from);
+  EXPECT_EQ((*subscriber)->poll([](const Event&) {}), 0u);
+  ASSERT_TRUE((*subscriber)->error());
+  EXPECT_EQ((*subscriber)->error()->code, ErrorCode::corrupt);
+}
+
 TEST_F(FollowTest, CorruptionInTheLogIsToldAndFollowedBehind) {
   Topic topic(disk_, clock_, "/a");
   for (int i = 0; i < 60; ++i) topic.publish(100);

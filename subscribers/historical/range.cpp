@@ -19,30 +19,6 @@ std::string text(WallTime time) {
   return out;
 }
 
-// The first event recorded at `time` or later; events that are lost just before it count as if they were.
-struct Found {
-  Offset event;
-  Offset with_lost;
-};
-Result<Found> find_time(wal::Reader& log, WallTime time, Offset end) {
-  MILLRACE_TRY(log.seek_time(time));
-  std::optional<Offset> lost;
-  for (;;) {
-    const auto batch = log.next(end);
-    if (!batch && batch.error().code == ErrorCode::corrupt && log.corruption()) {
-      const wal::Corruption& corruption = *log.corruption();
-      if (corruption.to > corruption.from) lost = std::min(lost.value_or(corruption.from), corruption.from);
-      continue;
-    }
-    if (!batch) return fail(batch.error());
-    if (!*batch) return Found{end, lost.value_or(end)};
-    if ((*batch)->count == 0) continue;
-    const Offset first = std::min((*batch)->first_offset, end);
-    if ((*batch)->record_time >= time) return Found{first, lost.value_or(first)};
-    lost.reset();
-  }
-}
-
 Result<Start> checkpoint(wal::FileSystem& files, const std::string& folder, LogId log_id, const std::string& name) {
   const auto records = wal::Checkpoints::look(files, folder, log_id);
   if (!records) return fail(records.error());
@@ -86,11 +62,6 @@ Result<Offset> find_from(wal::FileSystem& files, const std::string& folder, wal:
     const auto start = checkpoint(files, folder, log.log_id(), consumer->name);
     if (!start) return fail(start.error());
     return find_start(log, *start, end, any_run);
-  }
-  if (const auto* time = std::get_if<WallTime>(&from)) {
-    const auto found = find_time(log, *time, end);
-    if (!found) return fail(found.error());
-    return found->with_lost;
   }
   const auto start = std::visit(
       [](const auto& value) -> Start {

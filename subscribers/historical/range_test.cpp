@@ -98,6 +98,11 @@ TEST_F(RangeTest, ATimeAtWhichTheLogIsCorruptIsFoundAllTheSame) {
   const auto to_there = Replay::open({{.log = log_.log(), .from = at(2), .to = at(5)}}, {.on_notice = tell}).value();
   EXPECT_EQ(offsets(take(*to_there)), run(6, 12));
   EXPECT_THAT(lost, ::testing::ElementsAre(Offset(12), Offset(18)));
+  lost.clear();
+  const auto sent_there = Replay::open({{.log = log_.log(), .to = at(7)}}, {.on_notice = tell}).value();
+  ASSERT_TRUE(sent_there->seek(at(5)));
+  EXPECT_EQ(offsets(take(*sent_there)), run(18, 21));
+  EXPECT_THAT(lost, ::testing::ElementsAre(Offset(15), Offset(18)));
 }
 
 TEST_F(RangeTest, MayBeEmpty) {
