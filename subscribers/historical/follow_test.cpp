@@ -61,6 +61,22 @@ class Topic {
     };
     return log;
   }
+  // What the last subscription through a log was given.
+  struct Held {
+    std::shared_ptr<SubscriberAttachment> attachment;
+    Follower::OnGap on_gap;
+    [[nodiscard]] std::uint64_t progress() const { return attachment->page->state.progress.load(); }
+  };
+  [[nodiscard]] TopicLog log(Held& held) {
+    TopicLog log = this->log();
+    log.subscribe = [subscribe = log.subscribe, &held](const Start& start, Follower::OnGap on_gap) {
+      held.on_gap = on_gap;
+      auto subscriber = subscribe(start, std::move(on_gap));
+      if (subscriber) held.attachment = (*subscriber)->follower()->attachment();
+      return subscriber;
+    };
+    return log;
+  }
   [[nodiscard]] MemoryBus& bus() { return *bus_; }
 
  private:
@@ -249,6 +265,39 @@ TEST_F(FollowTest, AtASpeedItFollowsAtThatDistance) {
   EXPECT_EQ(replay->due(), clock_.monotonic() + 4s);
   clock_.advance(4s);
   EXPECT_EQ(offsets(take(*replay)), run(2, 3));
+}
+
+// Its events are not due: the core is to see that it polls all the same.
+TEST_F(FollowTest, APausedOrPacedReplayIsSeenToLive) {
+  Topic topic(disk_, clock_, "/a");
+  topic.publish(1);
+  clock_.advance(10s);
+  topic.publish(1);
+  for (const bool paused : {true, false}) {
+    Topic::Held held;
+    const auto replay = open({{.log = topic.log(held), .to = ToNever{}}}, {.speed = as_recorded, .paused = paused});
+    ASSERT_EQ(take(*replay).size(), paused ? 0u : 1u);
+    for (int i = 0; i < 3; ++i) {
+      const std::uint64_t before = held.progress();
+      EXPECT_THAT(take(*replay), IsEmpty());
+      EXPECT_GT(held.progress(), before);
+    }
+  }
+}
+
+TEST_F(FollowTest, AReplayThatARollBackStoppedGoesOnWhereItIsSent) {
+  Topic topic(disk_, clock_, "/a");
+  topic.publish(5);
+  Topic::Held held;
+  const auto replay = open({{.log = topic.log(held), .to = ToNever{}}}, {.on_loss = OnLoss::stop});
+  ASSERT_EQ(offsets(take(*replay)), run(0, 5));
+  held.on_gap({Gap::Reason::rolled_back, {}, {}, {}, Offset(3)});  // as its follower would
+  EXPECT_THAT(take(*replay), IsEmpty());
+  ASSERT_TRUE(replay->error());
+  EXPECT_EQ(replay->error()->code, ErrorCode::rolled_back);
+  ASSERT_TRUE(replay->seek(Offset(3)));
+  EXPECT_EQ(offsets(take(*replay)), run(3, 5));
+  EXPECT_FALSE(replay->error());
 }
 
 TEST_F(FollowTest, ATimeAtWhichTheLogIsCorruptIsSoughtAllTheSame) {

@@ -10,7 +10,6 @@ Result<bool> FollowerSource::fetch(Batch& into) {
   if (stopped_) return fail(*stopped_);
   for (;;) {
     Follower& follower = *subscriber_->follower();
-    subscriber_->idle();  // it lives, however long its events are not due
     const auto event = follower.next();
     if (stopped_) return fail(*stopped_);
     if (event) {
@@ -79,6 +78,7 @@ Result<Offset> FollowerSource::seek(const Start& start) {
   auto subscriber = subscribe_(start, [this](const Gap& gap) { on_gap(gap); });
   if (!subscriber) return fail(subscriber.error());
   subscriber_ = std::move(*subscriber);
+  stopped_.reset();
   return subscriber_->follower()->position().offset;
 }
 

@@ -27,6 +27,9 @@ class FollowerSource final : public Source {
   [[nodiscard]] Result<bool> fetch(Batch& into) override;
   [[nodiscard]] bool ended() const override { return false; }
   [[nodiscard]] Result<Offset> seek(const Start& start) override;
+  void idle() override {
+    if (subscriber_) subscriber_->idle();
+  }
   [[nodiscard]] bool connected() const override {
     return subscriber_ == nullptr || subscriber_->follower()->freshness().connected;
   }

@@ -215,7 +215,10 @@ void Replay::begin_poll() {
   due_.reset();
   wall_ = options_.clock->wall();
   now_ = options_.clock->monotonic();
-  for (const auto& topic : topics_) topic->asked = false;
+  for (const auto& topic : topics_) {
+    topic->asked = false;
+    topic->source->idle();
+  }
 }
 
 std::optional<std::size_t> Replay::select() {

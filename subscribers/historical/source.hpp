@@ -49,6 +49,8 @@ class Source {
   [[nodiscard]] virtual bool ended() const = 0;
   // Goes on there. The offset it stands at then. Errors: those of find_start(); it stands nowhere then: seek again.
   [[nodiscard]] virtual Result<Offset> seek(const Start& start) = 0;
+  // Tells a core that it follows that this reader lives, though it does not fetch.
+  virtual void idle() {}
   // False while a core that it follows is away.
   [[nodiscard]] virtual bool connected() const { return true; }
 
