@@ -24,6 +24,13 @@ class Filter {
   // type that there is not).
   [[nodiscard]] static Result<Filter> make(std::span<const std::string> conditions, const schemas::EventType& type);
 
+  // Wants no event.
+  [[nodiscard]] static Filter nothing() {
+    Filter filter;
+    filter.nothing_ = true;
+    return filter;
+  }
+
   // By the header alone. The key is the hash of one field; a publisher that gave none is looked at.
   [[nodiscard]] bool may_match(const FrameHeader& header) const {
     if (nothing_) return false;

@@ -120,6 +120,24 @@ TEST_F(FilterTest, ATypeThatNobodyKnowsCannotBeFiltered) {
   EXPECT_THAT(replay.error().message, HasSubstr("events, of type 1, cannot be filtered"));
 }
 
+// None of the older events can be what is wanted. A field that only they have is refused.
+TEST_F(FilterTest, AFieldThatANewerSchemaAddedIsOneToFilterBy) {
+  const schemas::Registry types = schemas::Registry::built_in();
+  const auto older =
+      schemas::Registry::make_kept("trade_events", EventTypeId{1}, types.find("orders")->bfbs(), "", "", "test")
+          .value();
+  TopicLog log = log_.log();
+  log.types = [&](EventTypeId id, Offset at) { return at < Offset(4) ? older.get() : types.find(id); };
+  const auto replay = Replay::open({{.log = log, .filters = {"buyer_account=alice"}}});
+  ASSERT_TRUE(replay) << replay.error().message;
+  EXPECT_THAT(offsets(take(**replay)), ElementsAre(4, 5));
+  EXPECT_FALSE((*replay)->error());
+  EXPECT_EQ((*replay)->counts().filtered, 4u);
+  const auto refused = Replay::open({{.log = log, .filters = {"client_order_id=1"}}});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("cannot be filtered by 'client_order_id'"));
+}
+
 // As a log's folder says it where a later core had another schema of the type.
 TEST_F(FilterTest, EachEventIsOfTheTypeThatItWasWrittenBy) {
   const schemas::Registry before = schemas::Registry::built_in();

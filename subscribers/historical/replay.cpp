@@ -102,24 +102,35 @@ Status Replay::add(ReplayTopic&& wanted) {
   return {};
 }
 
-// By the type of the events there are: a filter that cannot be is an error before the first one is handed over.
-Status Replay::check_filters(Topic& topic, wal::Reader& log, Offset end) {
+// By the newest schema of the events there are: a filter that cannot be is an error before the first one is handed
+// over.
+Status Replay::check_filters(const Topic& topic, wal::Reader& log, Offset end) const {
   if (topic.conditions.empty() || log.first_offset() >= end) return {};
   const Offset from = topic.range.from < end ? topic.range.from : log.first_offset();
   const auto first = first_event(log, from, end);
   if (!first) return named(topic, first.error());
-  if (*first && !adopt_type(topic, (*first)->type, (*first)->offset)) return fail(*error_);
+  if (!*first) return {};
+  const EventTypeId id = (*first)->type;
+  const auto filter = filter_of(topic, id, topic.log.types ? topic.log.types(id, LogTypes::newest) : nullptr);
+  if (!filter) return named(topic, filter.error());
   return {};
+}
+
+Result<Filter> Replay::filter_of(const Topic& topic, EventTypeId id, const schemas::EventType* type) {
+  if (type != nullptr) return Filter::make(topic.conditions, *type);
+  return fail(ErrorCode::not_found, "its events, of type " + std::to_string(static_cast<unsigned>(id)) +
+                                        ", cannot be filtered: their schema is not known");
 }
 
 bool Replay::adopt_type(Topic& topic, EventTypeId id, Offset offset) {
   topic.type_id = id;
   topic.type = topic.log.types ? topic.log.types(id, offset) : nullptr;
   if (topic.conditions.empty()) return true;
-  auto filter = topic.type != nullptr
-                    ? Filter::make(topic.conditions, *topic.type)
-                    : fail(ErrorCode::not_found, "its events, of type " + std::to_string(static_cast<unsigned>(id)) +
-                                                     ", cannot be filtered: their schema is not known");
+  auto filter = filter_of(topic, id, topic.type);
+  // An older schema of the type may not have the field: its events cannot be what is wanted.
+  if (!filter && topic.type != nullptr && topic.type != topic.log.types(id, LogTypes::newest)) {
+    filter = Filter::nothing();
+  }
   if (!filter) return error_ = named(topic, filter.error()).value(), false;
   topic.filter = std::move(*filter);
   return true;

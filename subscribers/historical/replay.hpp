@@ -40,8 +40,8 @@ namespace millrace::historical {
 struct TopicLog {
   std::string name;  // as errors call it
   std::string folder;
-  // The type of the event with this number at this offset; nullptr: unknown. What it gives outlives the replay. It
-  // differs at most from batch to batch.
+  // The type of the event with this number at this offset, or at LogTypes::newest; nullptr: unknown. What it gives
+  // outlives the replay. It differs at most from batch to batch.
   std::function<const schemas::EventType*(EventTypeId, Offset)> types;
   Subscribe subscribe{};  // to follow a bus; empty: files alone
   wal::FileSystem* files = &wal::posix_file_system();
@@ -155,7 +155,8 @@ class Replay {
       : options_(std::move(options)), pacer_(options_.speed), paused_(options_.paused) {}
 
   [[nodiscard]] Status add(ReplayTopic&& topic);
-  [[nodiscard]] Status check_filters(Topic& topic, wal::Reader& log, Offset end);
+  [[nodiscard]] Status check_filters(const Topic& topic, wal::Reader& log, Offset end) const;
+  [[nodiscard]] static Result<Filter> filter_of(const Topic& topic, EventTypeId id, const schemas::EventType* type);
   [[nodiscard]] OnLoss on_loss() const { return options_.on_notice ? options_.on_loss : OnLoss::stop; }
   void tell(std::size_t topic, Notice notice);
 

@@ -14,6 +14,7 @@
 
 #include "bus/base/temporary_folder.hpp"
 #include "bus/log_schema.hpp"
+#include "subscribers/historical/replay.hpp"
 #include "tools/millrace/partial_file.hpp"
 #include "tools/millrace/wal_dump.hpp"
 #include "tools/millrace/wal_export.hpp"
@@ -205,6 +206,13 @@ TEST_F(ExportTest, events_of_several_schemas_are_each_read_by_their_own) {
   // A filter on a field that only the newer one has; one that none has.
   ASSERT_EQ(run("ndjson", {.filters = {"venue=3"}}, true), Exit::ok) << errors_;
   EXPECT_EQ(lines().size(), 1u);
+  const auto replay =
+      historical::Replay::open({{.log = historical::log_folder(log()), .filters = {"venue=3"}}}).value();
+  std::vector<Offset> replayed;
+  while (!replay->ended() && !replay->error()) {
+    replay->poll([&](const Event& event, std::size_t) { replayed.push_back(*event.offset); });
+  }
+  EXPECT_THAT(replayed, ElementsAre(Offset(1))) << "as dump and export have it";
   EXPECT_EQ(run("ndjson", {.filters = {"colour=red"}}, true), Exit::usage);
   EXPECT_THAT(errors_, HasSubstr("colour"));
 }
