@@ -19,6 +19,7 @@
 #include "tools/millrace/wal_dump.hpp"
 #include "tools/millrace/wal_export.hpp"
 #include "tools/millrace/wal_stat.hpp"
+#include "wal/chain.hpp"
 #include "wal/posix_file_system.hpp"
 #include "wal/testing/events.hpp"
 
@@ -239,17 +240,96 @@ TEST_F(ExportTest, ranges_and_filters_choose) {
 TEST_F(ExportTest, a_range_that_makes_no_sense_is_refused_and_leaves_no_file) {
   add_trades(10);
   for (const auto& [range, error] : std::vector<std::pair<LogRange, std::string>>{
-           {{.from = "5", .to = "3"}, "ends before it begins: offset 3 comes before 5"},
-           {{.from = "11"}, "offset 11 is beyond the end: the log has 0 to before 10"},
-           {{.to = "11"}, "offset 11 is beyond the end"},
-           {{.from = "2024-01-01T00:00:00Z", .to = "2023-01-01T00:00:00Z"}, "ends before it begins"},
+           {{.from = "5", .to = "3"}, "offsets 5 to 3: reversed"},
+           {{.from = "11"}, "offset 11 is beyond the end: the log ends at 10"},
+           {{.to = "11"}, "offset 11, is not there yet: the log ends at 10"},
+           {{.from = "2024-01-01T00:00:00Z", .to = "2023-01-01T00:00:00Z"}, "reversed; give the earlier one first"},
+           {{.from = "5", .to = "2023-11-14T22:13:20Z"}, "begins at offset 5 and ends before offset 0: reversed"},
+           {{.from = "2024-01-01T00:00:00Z"}, "nothing was recorded at 2024-01-01T00:00:00.000000000Z or later"},
            {{.from = "yesterday"}, "no place to begin"},
-           {{.to = "latest"}, "no place to end before"},
+           {{.from = "latest"}, "begin at earliest, an offset or a time"},
+           {{.to = "latest"}, "no place to end"},
            {{.filters = {"colour"}}, "field=value"}}) {
     EXPECT_EQ(run("csv", range), Exit::usage) << error;
     EXPECT_THAT(errors_, HasSubstr(error));
     EXPECT_FALSE(is_there(out()) || is_there(out() + ".partial"));
   }
+}
+
+// Before the first event of the range stands a batch whose header is bad, and behind it batches that are too early.
+TEST_F(ExportTest, a_range_begins_at_its_time_whatever_is_bad_before_it) {
+  for (int i = 0; i < 10; ++i) add_trades(3);
+  const std::string path =
+      log() + "/" + wal::to_file_name(wal::list_chain(wal::posix_file_system(), log())->at(0).name);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  std::string bytes(std::istreambuf_iterator<char>(file), {});
+  std::size_t batch = wal::header_alignment;
+  for (int i = 0; i < 4; ++i) batch = bytes.find("MLWB", batch + 1);  // the grant's comes first
+  ASSERT_NE(batch, std::string::npos);
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(batch));
+  file.put('X');
+  file.close();
+  ASSERT_EQ(run("csv", {.from = "2023-11-14T22:13:27Z"}), Exit::ok) << errors_;
+  ASSERT_EQ(lines().size(), 1u + 9u);
+  EXPECT_THAT(lines()[1], ::testing::StartsWith("21,2023-11-14T22:13:27."));
+  EXPECT_EQ(run("csv", {}, true), Exit::failed);
+  EXPECT_THAT(errors_, HasSubstr("corrupt"));
+  EXPECT_EQ(lines().size(), 1u + 27u);
+}
+
+TEST_F(ExportTest, an_end_that_is_deleted_is_refused) {
+  for (int i = 0; i < 10; ++i) add_trades(100);
+  ASSERT_TRUE(writer_->retain(1));
+  ASSERT_GT(writer_->first_offset(), Offset(5));
+  EXPECT_EQ(run("csv", {.to = "5"}), Exit::failed);
+  EXPECT_THAT(errors_, HasSubstr("all before offset 5 is deleted"));
+  EXPECT_FALSE(is_there(out()));
+}
+
+TEST_F(ExportTest, what_retention_deletes_meanwhile_is_said_and_the_rest_is_given) {
+  for (int i = 0; i < 10; ++i) add_trades(100);
+  auto scan = LogScan::open({.log = log()}, {.from = "2023-11-14T22:13:20Z"});
+  ASSERT_TRUE(scan) << scan.error().message;
+  EXPECT_EQ(scan->look(Offset(500)).total, 1'000u);
+  std::vector<std::uint64_t> offsets;
+  ::testing::internal::CaptureStderr();
+  const auto result = scan->run(
+      [&](const Event& event, const EventType* type) {
+        EXPECT_NE(type, nullptr);
+        if (offsets.empty()) {
+          EXPECT_TRUE(writer_->retain(1));
+        }
+        offsets.push_back(event.offset->value());
+        return true;
+      },
+      [](Offset) { return true; });
+  errors_ = ::testing::internal::GetCapturedStderr();
+  ASSERT_TRUE(result) << result.error().message;
+  EXPECT_EQ(*result, Exit::failed);
+  EXPECT_THAT(errors_, HasSubstr("is deleted; the first there is: "));
+  const std::uint64_t first = writer_->first_offset().value();
+  ASSERT_GT(first, 200u);
+  std::vector<std::uint64_t> wanted;
+  for (std::uint64_t i = 0; i < 1'000; ++i) {
+    if (i < 100 || i >= first) wanted.push_back(i);
+  }
+  EXPECT_EQ(offsets, wanted);
+}
+
+TEST_F(ExportTest, what_ends_before_the_end_leaves_no_file) {
+  for (int i = 0; i < 10; ++i) add_trades(100);
+  const auto chain = wal::list_chain(wal::posix_file_system(), log()).value();
+  ASSERT_GT(chain.size(), 6u);
+  std::fstream file(log() + "/" + wal::to_file_name(chain[4].name), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4);
+  file.put(7);  // a later format, whose checksums are made otherwise
+  file.seekp(20);
+  file.put(1);
+  file.close();
+  EXPECT_EQ(run("csv"), Exit::failed);
+  EXPECT_THAT(errors_, HasSubstr("has format version 7"));
+  EXPECT_FALSE(is_there(out()) || is_there(out() + ".partial"));
 }
 
 TEST_F(ExportTest, a_file_is_replaced_only_by_force) {

@@ -1,13 +1,18 @@
 #include "tools/millrace/log_scan.hpp"
 
+#include <algorithm>
 #include <variant>
 
+#include "subscribers/historical/log_source.hpp"
+#include "subscribers/historical/range.hpp"
 #include "tools/millrace/interrupt.hpp"
 #include "tools/millrace/selection.hpp"
 #include "wal/posix_file_system.hpp"
 
 namespace millrace::cli {
 namespace {
+
+using historical::Notice;
 
 std::string number(Offset offset) {
   return std::to_string(offset.value());
@@ -33,54 +38,24 @@ Result<LogScan> LogScan::open(const LogChoice& choice, const LogRange& range, bo
 }
 
 Status LogScan::go_to(const LogRange& range) {
-  // Of now: a log that grows faster than it is read must end, too.
-  const auto end = reader_->end_offset();
-  if (!end) return fail(end.error());
-  end_ = *end;
   const auto start = parse_start(range.from);
   if (!start) return fail(start.error());
   if (std::holds_alternative<StartLatest>(*start)) {
     return fail(ErrorCode::invalid_argument,
-                "a log's files end at what is there now: begin at earliest, an offset or "
-                "a time");
+                "a log's files end at what is there now: begin at earliest, an offset or a time");
   }
-  if (const auto* offset = std::get_if<Offset>(&*start)) {
-    if (*offset > end_) {
-      return fail(ErrorCode::invalid_argument, "offset " + number(*offset) + " is beyond the end: the log has " +
-                                                   number(reader_->first_offset()) + " to before " + number(end_));
-    }
-    MILLRACE_TRY(reader_->seek(*offset));
-  }
-  if (const auto* time = std::get_if<WallTime>(&*start)) MILLRACE_TRY(reader_->seek_time(*time));
-  first_ = reader_->position();
-  if (range.to.empty()) return {};
-
-  const auto stop = parse_start(range.to);
-  if (!stop || std::holds_alternative<StartEarliest>(*stop) || std::holds_alternative<StartLatest>(*stop)) {
-    return fail(ErrorCode::invalid_argument, "'" + range.to +
-                                                 "' is no place to end before; give an offset, or a time "
-                                                 "such as 2026-03-01T15:00:00Z, or leave it away");
-  }
-  if (const auto* offset = std::get_if<Offset>(&*stop)) {
-    if (*offset < first_) {
-      return fail(ErrorCode::invalid_argument,
-                  "the range ends before it begins: offset " + number(*offset) + " comes before " + number(first_));
-    }
-    if (*offset > end_) {
-      return fail(ErrorCode::invalid_argument, "offset " + number(*offset) + " is beyond the end: the log has " +
-                                                   number(reader_->first_offset()) + " to before " + number(end_) +
-                                                   "; leave it away to read to the end");
-    }
-    end_ = *offset;
-  } else {
-    end_time_ = std::get<WallTime>(*stop);
-    const auto* from_time = std::get_if<WallTime>(&*start);
-    if (from_time != nullptr && *end_time_ < *from_time) {
-      return fail(ErrorCode::invalid_argument,
-                  "the range ends before it begins: " + range.to + " comes before " + range.from);
-    }
-  }
-  return {};
+  historical::From from;
+  std::visit([&](const auto& value) { from = value; }, *start);
+  const auto to = range.to.empty() ? Result<historical::To>(historical::ToEnd{}) : parse_end(range.to);
+  if (!to) return fail(to.error());
+  // Of now: a log that grows faster than it is read must end, too.
+  const auto end = reader_->end_offset();
+  if (!end) return fail(end.error());
+  const auto found = historical::find_range(wal::posix_file_system(), folder_, *reader_, from, *to, *end);
+  if (!found) return fail(found.error());
+  first_ = found->from;
+  end_ = found->to.value_or(*end);
+  return reader_->seek(first_);
 }
 
 Result<std::optional<EventTypeId>> LogScan::first_type() const {
@@ -121,35 +96,50 @@ const historical::Filter* LogScan::filter_of(const schemas::EventType* type) {
 }
 
 ProgressLook LogScan::look(Offset next) const {
-  ProgressLook look{.done = next - first_, .position = "offset " + number(next)};
-  if (!end_time_) look.total = end_ - first_;
-  return look;
+  return {.done = next - first_, .total = end_ - first_, .position = "offset " + number(next)};
 }
 
-Exit LogScan::run(const Take& take, const Pause& pause) {
+Result<Exit> LogScan::run(const Take& take, const Pause& pause) {
   Exit result = Exit::ok;
-  while (left_ > 0 && !interrupted()) {
-    const auto batch = reader_->next(end_);
-    if (!batch) {
-      result = complain(batch.error());
-      if (batch.error().code == ErrorCode::corrupt) continue;
-      break;
+  std::optional<Error> taken_back;
+  historical::LogSource source(std::move(*reader_), end_, historical::OnLoss::go_on, [&](const Notice& notice) {
+    if (notice.kind == Notice::Kind::gap) return;  // the log never had them
+    if (notice.kind == Notice::Kind::rolled_back) {
+      taken_back = {ErrorCode::rolled_back, notice.message};
+    } else {
+      result = complain({ErrorCode::corrupt, notice.message});
     }
-    if (!*batch || (end_time_ && (*batch)->record_time >= *end_time_)) break;
-    wal::EventCursor events(**batch, first_);
-    while (const auto each = left_ > 0 ? events.next() : std::nullopt) {
-      if (each->offset >= end_) break;
-      const Event event{each->frame, (*batch)->publisher, (*batch)->epoch, each->offset, (*batch)->record_time};
+  });
+  historical::Batch batch;
+  while (left_ > 0 && !interrupted()) {
+    const auto found = source.fetch(batch);
+    if (!found) return fail(found.error());
+    if (taken_back) return fail(*taken_back);
+    if (!*found) {
+      if (source.ended()) break;
+      return fail(ErrorCode::rolled_back, "the log ends before offset " + number(end_) + ", which it had reached");
+    }
+    while (left_ > 0 && batch.next < std::min(batch.end, end_)) {
+      const auto frame = batch.cursor.next();
+      if (!frame) {
+        result = complain({ErrorCode::corrupt, "offsets " + number(batch.next) + " to before " + number(batch.end) +
+                                                   " are no well-formed frames; they are left out"});
+        break;
+      }
+      const Offset offset = batch.next;
+      ++batch.next;
+      if (offset < first_) continue;  // the range begins inside the batch
+      const Event event{*frame, batch.publisher, batch.epoch, offset, batch.record_time};
       const schemas::EventType* type =
-          with_types_ || !conditions_.empty() ? types_->find(each->frame.event_type(), each->offset) : nullptr;
+          with_types_ || !conditions_.empty() ? types_->find(frame->event_type(), offset) : nullptr;
       const historical::Filter* const filter = conditions_.empty() ? nullptr : filter_of(type);
-      if (!conditions_.empty() && (filter == nullptr || !filter->may_match(each->frame.header()))) continue;
+      if (!conditions_.empty() && (filter == nullptr || !filter->may_match(frame->header()))) continue;
       if (type != nullptr && !type->verify(event.payload())) type = nullptr;
       if (filter != nullptr && (type == nullptr || !filter->matches(event.payload()))) continue;
       if (!take(event, type)) return result;
       --left_;
     }
-    if (!pause((*batch)->next_offset())) break;
+    if (!pause(std::min(batch.end, end_))) break;
   }
   return result;
 }

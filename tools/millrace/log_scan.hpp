@@ -20,29 +20,30 @@ namespace millrace::cli {
 
 struct LogRange {
   std::string from = "earliest";         // as parse_start() takes it, but for `latest`
-  std::string to{};                      // without it: an offset or a time; empty: the end that the log has now
+  std::string to{};                      // as parse_end() does; empty: the end that the log has now
   std::vector<std::string> filters{};    // FIELD=VALUE
   std::optional<std::uint64_t> limit{};  // of events that pass
 };
 
 class LogScan {
  public:
-  // `with_types`: whether to look for schemas; filters want them. Errors: what is wrong with the words, not_found, a
-  // range that is reversed, beyond the end or deleted, what the log says.
+  // `with_types`: whether to look for schemas; filters want them. Errors: what is wrong with the words, not_found,
+  // those of historical::find_range(), what the log says.
   [[nodiscard]] static Result<LogScan> open(const LogChoice& choice, const LogRange& range, bool with_types = true);
 
   // nullptr where the log has no schema for the event, or it is none of its type.
   using Take = std::function<bool(const Event&, const schemas::EventType*)>;
   // After each batch, with the next offset.
   using Pause = std::function<bool(Offset)>;
-  // Until the range's end, an interrupt, or one of them says false. What is corrupt is said on standard error, and what
-  // lies behind is given. Exit::failed if anything was missing.
-  [[nodiscard]] Exit run(const Take& take, const Pause& pause);
+  // Once. Until the range's end, an interrupt, or one of them says false. What is corrupt or was deleted meanwhile is
+  // said on standard error, and what lies behind is given: Exit::failed then. Errors: what there is no way on from,
+  // rolled_back too; what was given is then not what the log holds.
+  [[nodiscard]] Result<Exit> run(const Take& take, const Pause& pause);
 
   // How far it is when `next` comes next.
   [[nodiscard]] ProgressLook look(Offset next) const;
   [[nodiscard]] const std::string& folder() const { return folder_; }
-  [[nodiscard]] wal::Reader& reader() { return *reader_; }
+  [[nodiscard]] wal::Reader& reader() { return *reader_; }  // before run()
   // Of the first event there is, in the range or not; a topic carries one type. nullopt: there is none.
   [[nodiscard]] Result<std::optional<EventTypeId>> first_type() const;
   [[nodiscard]] LogTypes& types() { return *types_; }
@@ -63,7 +64,6 @@ class LogScan {
       filters_;  // no value: the type has not such a field
   Offset first_;
   Offset end_;
-  std::optional<WallTime> end_time_;
   std::uint64_t left_ = UINT64_MAX;
 };
 

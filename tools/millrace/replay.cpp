@@ -95,19 +95,6 @@ ProgressLook look(const Replay& replay) {
 
 }  // namespace
 
-Result<historical::To> parse_end(std::string_view text) {
-  if (text == "end") return historical::ToEnd{};
-  if (text != "earliest" && text != "latest") {
-    if (const auto start = parse_start(text)) {
-      if (const auto* offset = std::get_if<Offset>(&*start)) return *offset;
-      if (const auto* time = std::get_if<WallTime>(&*start)) return *time;
-    }
-  }
-  return fail(ErrorCode::invalid_argument, "'" + std::string(text) +
-                                               "' is no place to end; give end, an offset, or a time such as "
-                                               "2026-03-01T09:30:00Z");
-}
-
 void ReplayNotices::tell(const Notice& notice) {
   progress_->clear();
   if (notice.kind == Notice::Kind::gap) {

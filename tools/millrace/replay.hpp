@@ -34,9 +34,6 @@ struct ReplayCommand {
   std::string root{};                    // table of a user's schema in a folder
 };
 
-// "end", an offset, or a time as parse_start() takes it.
-[[nodiscard]] Result<historical::To> parse_end(std::string_view text);
-
 [[nodiscard]] Exit replay(const BusOptions& bus, const ReplayCommand& command);
 
 // What replay() tells of on standard error; remembers whether anything was lost.

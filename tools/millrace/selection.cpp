@@ -25,6 +25,19 @@ Result<Start> parse_start(std::string_view text) {
                                                "such as 2026-03-01T09:30:00Z");
 }
 
+Result<historical::To> parse_end(std::string_view text) {
+  if (text == "end") return historical::ToEnd{};
+  if (text != "earliest" && text != "latest") {
+    if (const auto start = parse_start(text)) {
+      if (const auto* offset = std::get_if<Offset>(&*start)) return *offset;
+      if (const auto* time = std::get_if<WallTime>(&*start)) return *time;
+    }
+  }
+  return fail(ErrorCode::invalid_argument, "'" + std::string(text) +
+                                               "' is no place to end; give end, an offset, or a time such as "
+                                               "2026-03-01T09:30:00Z");
+}
+
 Result<Level> parse_level(std::string_view text) {
   for (const Level level : {Level::live, Level::recorded, Level::synced}) {
     if (text == to_string(level)) return level;

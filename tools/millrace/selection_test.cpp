@@ -1,4 +1,4 @@
-// Proves that places to begin mean what they say, and that what is none is refused with a sentence.
+// Proves that places to begin and to end mean what they say, and that what is none is refused with a sentence.
 #include "tools/millrace/selection.hpp"
 
 #include <gmock/gmock.h>
@@ -32,6 +32,17 @@ TEST(ParseStart, RefusesEverythingElse) {
     ASSERT_FALSE(start) << text;
     EXPECT_EQ(start.error().code, ErrorCode::invalid_argument);
     EXPECT_THAT(start.error().message, HasSubstr("earliest, latest, an offset"));
+  }
+}
+
+TEST(ParseEnd, IsTheEndAnOffsetOrATime) {
+  EXPECT_TRUE(std::holds_alternative<historical::ToEnd>(*parse_end("end")));
+  EXPECT_EQ(std::get<Offset>(*parse_end("12")), Offset(12));
+  EXPECT_EQ(std::get<WallTime>(*parse_end("2026-03-01T09:30:00Z")).ns, 1'772'357'400'000'000'000);
+  for (const char* text : {"", "latest", "earliest", "-1"}) {
+    const auto end = parse_end(text);
+    ASSERT_FALSE(end) << text;
+    EXPECT_THAT(end.error().message, HasSubstr("no place to end"));
   }
 }
 

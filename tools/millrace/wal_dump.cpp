@@ -9,7 +9,7 @@ Exit wal_dump(const DumpOptions& options, Output& out) {
   auto scan = LogScan::open(options.choice, options.range, !options.raw);
   if (!scan) return complain(scan.error());
   Progress progress(Progress::choose(options.progress, false), "events");
-  Exit result = scan->run(
+  const auto ran = scan->run(
       [&](const Event& event, const schemas::EventType* type) {
         if (options.raw) {
           append_raw_line(event, out.text());
@@ -23,6 +23,7 @@ Exit wal_dump(const DumpOptions& options, Output& out) {
         return out.flush_if_large();
       });
   progress.clear();
+  Exit result = ran ? *ran : complain(ran.error());
   if (!scan->types().problem().empty()) {
     result = complain({ErrorCode::invalid_argument, scan->types().problem() + "; --raw shows the bytes"});
   }

@@ -41,7 +41,7 @@ Exit wal_export(const ExportOptions& options) {
   const MonotonicTime begin = system_clock().monotonic();
   std::uint64_t rows = 0, left_out = 0;
   Status written;
-  Exit result = scan->run(
+  const auto ran = scan->run(
       [&](const Event& event, const schemas::EventType* type) {
         if (type == nullptr) {
           ++left_out;
@@ -56,6 +56,8 @@ Exit wal_export(const ExportOptions& options) {
         return true;
       });
   progress.clear();
+  if (!ran) return complain(ran.error());
+  Exit result = *ran;
   if (written && !interrupted()) written = (*writer)->finish();
   if (!written) return complain(written.error());
   if (interrupted()) return Exit::interrupted;

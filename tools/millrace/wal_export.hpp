@@ -17,7 +17,8 @@ struct ExportOptions {
   bool progress = false;       // also where standard error is no terminal
 };
 
-// The file is there once all of it is, else not at all: FILE.partial is what it grows in.
+// The file is there once all of it is, but for what LogScan::run() says is lost; else not at all: FILE.partial is what
+// it grows in.
 [[nodiscard]] Exit wal_export(const ExportOptions& options);
 
 }  // namespace millrace::cli
