@@ -6,6 +6,16 @@
 
 namespace millrace::historical {
 
+Status seek_what_is_left(wal::Reader& log, Offset wanted) {
+  // What is first may be deleted as it is sought.
+  constexpr int attempts_max = 8;
+  Status there = log.seek(wanted);
+  for (int attempt = 0; !there && there.error().code == ErrorCode::deleted && attempt < attempts_max; ++attempt) {
+    there = log.seek(log.first_offset());
+  }
+  return there;
+}
+
 Result<bool> LogSource::fetch(Batch& into) {
   for (;;) {
     if (ended()) return false;
@@ -59,13 +69,7 @@ Status LogSource::pass(const Error& error, Offset before) {
   }
   if (on_loss_ == OnLoss::stop) return fail(error);
   if (error.code == ErrorCode::deleted) {
-    // What is first may be deleted as it is sought.
-    constexpr int attempts_max = 8;
-    Status there = log_.seek(before);
-    for (int attempt = 0; !there && there.error().code == ErrorCode::deleted && attempt < attempts_max; ++attempt) {
-      there = log_.seek(log_.first_offset());
-    }
-    if (!there) return there;
+    MILLRACE_TRY(seek_what_is_left(log_, before));
     notice.to = log_.position();
     if (to_) notice.to = std::min(notice.to, *to_);
   }

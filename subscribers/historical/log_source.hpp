@@ -9,6 +9,10 @@
 
 namespace millrace::historical {
 
+// Where retention was faster than this reader: `log` stands at `wanted` if that is there after all, else at the first
+// offset that is left.
+[[nodiscard]] Status seek_what_is_left(wal::Reader& log, Offset wanted);
+
 class LogSource final : public Source {
  public:
   // `to`: excluded; none: goes on with what is written behind. `log` stands where seek() will be called for.

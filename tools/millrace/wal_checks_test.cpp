@@ -6,7 +6,9 @@
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <sstream>
 
 #include "bus/base/fd.hpp"
@@ -24,7 +26,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 // The real disk, with as much room as a test says.
-class RoomyFiles final : public wal::FileSystem {
+class RoomyFiles : public wal::FileSystem {
  public:
   wal::Space there{1ull << 40, 1ull << 39};
 
@@ -48,20 +50,51 @@ class RoomyFiles final : public wal::FileSystem {
   wal::FileSystem& disk_ = wal::posix_file_system();
 };
 
+// Something happens once, when the folder is listed or a file opened.
+class MeanwhileFiles final : public RoomyFiles {
+ public:
+  // Whether it is now: the path of a file that is opened, or nothing where the folder is listed.
+  using When = std::function<bool(const std::string& opened)>;
+  MeanwhileFiles(When when, std::function<void()> what) : when_(std::move(when)), what_(std::move(what)) {}
+
+  Result<std::unique_ptr<wal::File>> open(const std::string& path, wal::OpenMode mode) override {
+    look(path);
+    return RoomyFiles::open(path, mode);
+  }
+  Result<std::vector<std::string>> list(const std::string& folder) override {
+    look({});
+    return RoomyFiles::list(folder);
+  }
+  [[nodiscard]] bool happened() const { return happened_; }
+
+ private:
+  void look(const std::string& opened) {
+    if (happened_ || !when_(opened)) return;
+    happened_ = true;
+    what_();
+  }
+
+  When when_;
+  std::function<void()> what_;
+  bool happened_ = false;
+};
+
 class WalChecksTest : public ::testing::Test {
  protected:
-  WalChecksTest() : log_(temporary_.path() + "/trade_events") {
-    auto writer = wal::testing::begin(files_, wal::testing::small_segments(), log_);
+  WalChecksTest() { write_log("trade_events"); }
+  void write_log(const std::string& name) {
+    log_ = temporary_.path() + "/" + name;
+    writer_.emplace(wal::testing::begin(files_, wal::testing::small_segments(), log_).value());
     std::int64_t time = 0;
     while (segments() < 5) {
-      if (!wal::testing::add(*writer, 20, WallTime{++time})) break;
+      if (!wal::testing::add(*writer_, 20, WallTime{++time})) break;
     }
-    EXPECT_TRUE(writer->sync());
+    EXPECT_TRUE(writer_->sync());
     // The two oldest are compressed.
-    const WallTime cold{writer->sealed_facts()[1].newest.ns + 1};
-    while (auto ticket = writer->take_care(cold)) {
+    const WallTime cold{writer_->sealed_facts()[1].newest.ns + 1};
+    while (auto ticket = writer_->take_care(cold)) {
       const Status done = ticket->run();
-      EXPECT_TRUE(done && writer->complete_care(*ticket, done));
+      EXPECT_TRUE(done && writer_->complete_care(*ticket, done));
     }
   }
 
@@ -87,8 +120,8 @@ class WalChecksTest : public ::testing::Test {
     shown_ = text.str();
     return exit;
   }
-  Exit verify(const std::string& expected = {}) {
-    return run([&](Output& out) { return wal_verify({.log = log_}, out, expected); });
+  Exit verify(const std::string& expected = {}, wal::FileSystem& files = wal::posix_file_system()) {
+    return run([&](Output& out) { return wal_verify({.log = log_}, out, expected, files); });
   }
   static void flip(const std::string& path, std::uint64_t at) {
     std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
@@ -107,6 +140,7 @@ class WalChecksTest : public ::testing::Test {
 
   TemporaryFolder temporary_;
   std::string log_;
+  std::optional<wal::Writer> writer_;
   wal::FileSystem& files_ = wal::posix_file_system();
   std::string shown_;
   std::string errors_;
@@ -158,6 +192,28 @@ TEST_F(WalChecksTest, VerifyNamesAnIndexThatIsWrong) {
   EXPECT_THAT(errors_, HasSubstr("leads to byte 4096 for offset"));
   ASSERT_TRUE(files_.unlink(path));
   EXPECT_EQ(verify(), Exit::ok) << "one that is missing does no harm: " << errors_;
+}
+
+// While it reads, and between any two steps of what it does with an index.
+TEST_F(WalChecksTest, VerifyOfALogThatRetentionShortensMeanwhileIsNotBad) {
+  for (int step = 0; step < 3; ++step) {
+    write_log("shortened" + std::to_string(step));
+    int lists = 0, indexes = 0;
+    MeanwhileFiles files(
+        [&](const std::string& opened) {
+          lists += opened.empty() ? 1 : 0;
+          indexes += opened.ends_with(".idx") ? 1 : 0;
+          if (step == 0) return lists == 3;    // when the first segment was read
+          if (step == 1) return indexes == 2;  // the index is looked for, and then read
+          return indexes == 2 && !opened.empty() && !opened.ends_with(".idx");  // it was read
+        },
+        [&] { EXPECT_TRUE(writer_->retain(1)); });
+    EXPECT_EQ(verify({}, files), Exit::ok) << step << errors_;
+    ASSERT_TRUE(files.happened() && segments() < 4) << step;
+    EXPECT_THAT(shown_, HasSubstr(": ok: offsets 0 to ")) << step;
+    EXPECT_THAT(shown_, HasSubstr(", 0 wrong")) << step;
+    EXPECT_EQ(errors_.find("is deleted; the first there is: ") != std::string::npos, step == 0) << errors_;
+  }
 }
 
 TEST_F(WalChecksTest, VerifyNamesDamageInACompressedSegment) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "subscribers/historical/log_source.hpp"
 #include "tools/millrace/interrupt.hpp"
 #include "wal/chain.hpp"
 #include "wal/index.hpp"
@@ -26,6 +27,10 @@ void Verifier::wrong(Offset at, const std::string& what) {
 void Verifier::take(const wal::Corruption& corruption) {
   ++counts_.wrong;
   report_(corruption.message());
+  forget();
+}
+
+void Verifier::forget() {
   next_.reset();
   streams_.clear();
 }
@@ -114,27 +119,29 @@ void Verifier::take_frames(const wal::BatchView& batch) {
 
 namespace {
 
-void report_wrong(const std::string& what) {
+void say(const std::string& what) {
   std::fprintf(stderr, "millrace: %s\n", what.c_str());
 }
 
 // An index is only a short cut, and readers do not trust it; but one that is wrong is a sign that something is amiss.
 // The number of those that are.
-Result<std::uint64_t> verify_indexes(const std::string& folder) {
-  wal::FileSystem& files = wal::posix_file_system();
+Result<std::uint64_t> verify_indexes(wal::FileSystem& files, const std::string& folder) {
   const auto links = wal::list_chain(files, folder);
   if (!links) return fail(links.error());
   std::uint64_t wrong = 0;
   for (const wal::Link& link : *links) {
     const std::string name = wal::to_index_name(link.name);
-    if (!link.end || !link.header_valid || !files.open(wal::join(folder, name), wal::OpenMode::read)) continue;
+    const auto is_there = [&] { return files.open(wal::join(folder, name), wal::OpenMode::read).has_value(); };
+    if (!link.end || !link.header_valid || !is_there()) continue;
     const auto index = wal::read_index(files, folder, link.name, link.log_id, *link.end);
     if (index.empty()) {
-      report_wrong("index " + name + " is damaged; delete it, the core makes it anew");
+      if (!is_there()) continue;  // retention deletes it just now
+      say("index " + name + " is damaged; delete it, the core makes it anew");
       ++wrong;
       continue;
     }
     auto segment = wal::SegmentReader::open(files, folder, link.name, wal::ReadMode::pread);
+    if (!segment && segment.error().code == ErrorCode::deleted) continue;
     if (!segment) return fail(segment.error());
     for (const wal::IndexEntry& entry : index) {
       if (interrupted()) return wrong;
@@ -144,10 +151,9 @@ Result<std::uint64_t> verify_indexes(const std::string& folder) {
           (*batch)->header.record_time == entry.record_time) {
         continue;
       }
-      report_wrong("index " + name + " leads to byte " + number(entry.byte) + " for offset " +
-                   number(entry.first_offset) +
-                   ", but no such batch stands there; if the segment is sound, delete the "
-                   "index, the core makes it anew");
+      say("index " + name + " leads to byte " + number(entry.byte) + " for offset " + number(entry.first_offset) +
+          ", but no such batch stands there; if the segment is sound, delete the "
+          "index, the core makes it anew");
       ++wrong;
       break;
     }
@@ -156,18 +162,18 @@ Result<std::uint64_t> verify_indexes(const std::string& folder) {
 }
 
 // Whether all is well.
-Result<bool> verify_chain(const std::string& folder, const std::string& expected, Output& out) {
+Result<bool> verify_chain(wal::FileSystem& files, const std::string& folder, const std::string& expected, Output& out) {
   const auto wanted = wal::from_hex(expected);
   if (!expected.empty() && !wanted) {
     return fail(ErrorCode::invalid_argument, "--expect-seal wants 64 hexadecimal digits, as `wal verify` prints them");
   }
-  const auto seals = wal::verify_seals(wal::posix_file_system(), folder, interrupted);
+  const auto seals = wal::verify_seals(files, folder, interrupted);
   if (!seals) return fail(seals.error());
-  for (const std::string& wrong : seals->wrong) report_wrong(wrong);
+  for (const std::string& wrong : seals->wrong) say(wrong);
   bool good = seals->wrong.empty();
   if (wanted && std::find(seals->chain.begin(), seals->chain.end(), *wanted) == seals->chain.end()) {
-    report_wrong("no seal in the log has the chain value " + expected +
-                 ": what was recorded up to there was changed, or deleted");
+    say("no seal in the log has the chain value " + expected +
+        ": what was recorded up to there was changed, or deleted");
     good = false;
   }
   if (seals->sealed + seals->not_yet > 0) {
@@ -180,13 +186,13 @@ Result<bool> verify_chain(const std::string& folder, const std::string& expected
 
 }  // namespace
 
-Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_seal) {
+Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_seal, wal::FileSystem& files) {
   const auto folder = find_log(choice);
   if (!folder) return complain(folder.error());
-  auto log = wal::Reader::open(wal::posix_file_system(), *folder);
+  auto log = wal::Reader::open(files, *folder);
   if (!log) return complain(log.error());
   LogTypes types(*folder, choice.root);
-  Verifier verifier(types, report_wrong);
+  Verifier verifier(types, say);
   const Offset first = log->first_offset();
   const auto end = log->end_offset();  // of now, so that a log that is being written is verified to an end
   if (!end) return complain(end.error());
@@ -196,6 +202,15 @@ Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_
     if (!batch && batch.error().code == ErrorCode::corrupt && log->corruption()) {
       verifier.take(*log->corruption());
       continue;
+    }
+    if (!batch && batch.error().code == ErrorCode::deleted) {
+      say(batch.error().message);
+      verifier.forget();
+      const Status there = historical::seek_what_is_left(*log, log->position());
+      if (there) continue;
+      static_cast<void>(complain(there.error()));
+      unreadable = true;
+      break;
     }
     if (!batch) {
       static_cast<void>(complain(batch.error()));
@@ -219,9 +234,9 @@ Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_
   out.text() += line;
   if (!types.problem().empty()) out.text() += "events were not looked into: " + types.problem() + "\n";
   if (interrupted()) return out.finish(Exit::failed);
-  const auto indexes = verify_indexes(*folder);
+  const auto indexes = verify_indexes(files, *folder);
   if (!indexes) return complain(indexes.error());
-  const auto sealed = verify_chain(*folder, expect_seal, out);
+  const auto sealed = verify_chain(files, *folder, expect_seal, out);
   if (!sealed) return complain(sealed.error());
   return out.finish(counts.wrong == 0 && !unreadable && *indexes == 0 && *sealed ? Exit::ok : Exit::failed);
 }

@@ -9,6 +9,7 @@
 #include "tools/millrace/exit.hpp"
 #include "tools/millrace/log_folder.hpp"
 #include "tools/millrace/output.hpp"
+#include "wal/posix_file_system.hpp"
 #include "wal/reader.hpp"
 
 namespace millrace::cli {
@@ -23,6 +24,8 @@ class Verifier {
   void take(const wal::BatchView& batch);
   // The reader found corruption: these offsets are lost, and no continuity is expected across them.
   void take(const wal::Corruption& corruption);
+  // What comes next was not read up to: no continuity is expected.
+  void forget();
 
   struct Counts {
     std::uint64_t events = 0;
@@ -55,6 +58,8 @@ class Verifier {
 
 // Batches, then index files against them, then seals. `expect_seal`: a value in hexadecimal that the chain of seals
 // must hold, as an earlier run printed it.
-[[nodiscard]] Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_seal = {});
+// What retention deletes meanwhile is said, and not wrong. The schemas lie on this machine's disk, whatever `files` is.
+[[nodiscard]] Exit wal_verify(const LogChoice& choice, Output& out, const std::string& expect_seal = {},
+                              wal::FileSystem& files = wal::posix_file_system());
 
 }  // namespace millrace::cli
