@@ -218,6 +218,19 @@ TEST_F(ExportTest, events_of_several_schemas_are_each_read_by_their_own) {
   EXPECT_THAT(errors_, HasSubstr("colour"));
 }
 
+TEST_F(ExportTest, the_newest_schema_of_a_log_that_is_gone_is_asked_for) {
+  add_trades(1);
+  const auto older = Registry::make_kept("trade_events", EventTypeId{1}, type("orders").bfbs(), "", "", "test").value();
+  ASSERT_TRUE(keep_schema(wal::posix_file_system(), log(), *older, Offset(0)));
+  for (const char* const ending : {".bfbs", ".names"}) {
+    std::filesystem::rename(log() + "/trade_events" + ending,
+                            log() + "/trade_events-until-" + std::string(20, '0') + ending);
+  }
+  EXPECT_EQ(run("csv"), Exit::usage);
+  EXPECT_THAT(errors_, HasSubstr("(trade_events.bfbs): restore it from a copy"));
+  EXPECT_FALSE(is_there(out()));
+}
+
 TEST_F(ExportTest, ranges_and_filters_choose) {
   add_trades(10);
   add_trades(10);

@@ -79,8 +79,14 @@ class CsvWriter final : public RowWriter {
                   "the log has events of two types, a CSV file has one: " + std::string(type.name()) +
                       " is not its first one's; take --format sqlite");
     }
+    const auto version = versions_.find(&type);
+    if (version == versions_.end()) {
+      return fail(ErrorCode::not_found, "the log's folder holds older schemas of " + std::string(type.name()) +
+                                            ", but not the one that its newest events were written by (" +
+                                            std::string(type.name()) + ".bfbs): restore it from a copy");
+    }
     type_ = &type;
-    version_ = &versions_.at(&type);
+    version_ = &version->second;
     return {};
   }
 
