@@ -14,8 +14,10 @@ namespace millrace::cli {
 //
 // Publisher is its number in the topic, as `millrace status` shows it. Times are RFC 3339. Cause is the offset of the
 // input event that led to this one, cause_index tells which of the events it led to in this topic; both null if there
-// is none. At level live offset and record time are not known: null. So is an event that fails its type's verifier, or
-// whose type is unknown (`type` is null): "invalid":true then follows. "snapshot":true follows where it is part of one.
+// is none. At level live offset and record time are not known: null. "snapshot":true follows where it is part of one.
+//
+// `type` has verified the event; nullptr: none did (its type is unknown, or it fails the verifier), and the event is
+// null, followed by "invalid":true.
 void append_event_line(const Event& event, const schemas::EventType* type, std::string& out);
 
 // The same, but the event's bytes in hexadecimal ("bytes") with the number of its type ("type").

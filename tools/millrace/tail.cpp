@@ -61,8 +61,9 @@ Exit tail_events(Subscriber& subscriber, const schemas::EventType& type, const T
     const std::size_t work = subscriber.poll([&](const Event& event) {
       if (ended || (stop && *event.offset >= *stop)) return;
       if (!filter->may_match(event.frame.header())) return;
-      if (!options.filters.empty() && !(type.verify(event.payload()) && filter->matches(event.payload()))) return;
-      append_event_line(event, &type, out.text());
+      const bool valid = type.id() == event.frame.event_type() && type.verify(event.payload());
+      if (!options.filters.empty() && !(valid && filter->matches(event.payload()))) return;
+      append_event_line(event, valid ? &type : nullptr, out.text());
       ended = --left == 0;
     });
     if (follower != nullptr && follower->error()) {
