@@ -2,6 +2,7 @@
 
 import datetime
 import functools
+import re
 
 import numpy as np
 
@@ -11,14 +12,22 @@ from .errors import MissingSchema, NoLog
 from .schema import Schemas
 
 FIRST_TIME = 10 ** 17  # numbers from here upward are nanoseconds since 1970, smaller ones offsets
+TIME = re.compile(r"([^.,+]*[^\d.,+-]\d\d:?\d\d:?\d\d)[.,](\d{1,9})((?!\d)[^.,]*)")  # up to the second, its fraction, the zone
 GROUP_BYTES = 32 << 20  # batches that are looked at as one; what that copies
 
 
 def place(value):
     """("offset", number) or ("time", nanoseconds since 1970): of an int, RFC 3339, a datetime or a numpy.datetime64."""
+    fraction = None  # of a second, in nanoseconds: a datetime has no more than microseconds
     if isinstance(value, str) and not value.isdigit():
         try:
-            value = datetime.datetime.fromisoformat(value)
+            whole = value
+            if "." in value or "," in value:
+                match = TIME.fullmatch(value)
+                if match is None:
+                    raise ValueError
+                whole, fraction = match[1] + match[3], int(match[2].ljust(9, "0"))
+            value = datetime.datetime.fromisoformat(whole)
         except ValueError:
             raise ValueError(f"{value!r} is no place in a log; give an offset, or a time such as "
                              "2026-03-01T09:30:00Z") from None
@@ -26,7 +35,8 @@ def place(value):
         if value.tzinfo is None:
             raise ValueError(f"the time {value} has no zone; give one, such as datetime.timezone.utc, or Z")
         since = value - datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
-        return "time", (since.days * 86400 + since.seconds) * 10 ** 9 + since.microseconds * 1000
+        return "time", ((since.days * 86400 + since.seconds) * 10 ** 9 +
+                        (since.microseconds * 1000 if fraction is None else fraction))
     if isinstance(value, np.datetime64):
         return "time", int(value.astype("datetime64[ns]").astype(np.int64))
     number = int(value)

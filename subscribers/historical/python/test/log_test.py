@@ -20,6 +20,7 @@ import numpy as np
 from compare import differences
 from log_writer import LogWriter, compress
 from millrace_log import Corrupt, Decimals, Log, MissingSchema, NoLog, Unsupported, segments, to_float, xxh3
+from millrace_log.log import place
 
 OPTIONS = {}
 
@@ -316,6 +317,19 @@ class Ranges(LogTest):
         self.assertEqual(self.seen(1_700_000_000_000_000_000, np.datetime64("2023-11-14T22:13:22")), [0, 1, 2, 3])
         self.assertEqual(self.log.columns("trade_events", 3, 10)["offset"].tolist(), list(range(3, 10)))
         self.assertEqual(self.log.columns("trade_events", 3, 10)["sequence"].tolist(), list(range(4, 11)))
+
+    def test_a_time_is_exact_to_the_nanosecond(self):
+        # The worked example's batches were recorded at 500 ns and 1000 ns after a second.
+        for text, wanted in (("2023-11-14T22:13:20.000000500Z", 1_700_000_000_000_000_500),
+                             ("2023-11-14T22:13:20.000001Z", 1_700_000_000_000_001_000),
+                             ("2023-11-14T23:13:20.123456789+01:00", 1_700_000_000_123_456_789),
+                             ("20231114T221320,5Z", 1_700_000_000_500_000_000),
+                             ("2023-11-14T22:13:20Z", 1_700_000_000_000_000_000)):
+            self.assertEqual(place(text), ("time", wanted), text)
+        for text in ("2023-11-14T22:13:20.1234567891Z", "2023-11-14T22:13:20.Z", "2023-11-14T22:13.5Z",
+                     "2023-11-14T22:13:20.5.5Z", "2023-11-14T22:13:20+01:00:00.5"):
+            with self.assertRaisesRegex(ValueError, "no place in a log"):
+                place(text)
 
     def test_what_makes_no_sense_is_said_so(self):
         for range_, error in (((5, 3), "ends before it begins"), (("yesterday",), "no place in a log"),
