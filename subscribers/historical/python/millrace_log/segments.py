@@ -74,25 +74,33 @@ def open_cold(path, header_only):
     except ImportError:
         raise Unsupported(f"{path} is compressed; install python3-zstandard") from None
     with open(path, "rb") as file:
-        data = file.read()
+        if os.fstat(file.fileno()).st_size == 0:
+            raise Corrupt(f"{path} is empty; restore it from a copy")
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with mapped:
+        return memoryview(b"".join(decompressed(path, mapped, header_only, zstandard)))
+
+
+def decompressed(path, data, header_only, zstandard):
+    """Its blocks one by one."""
     end, first_block, block = cold_header(path, data)
     sizes = [first_block] + [min(block, end - at) for at in range(first_block, end, block)]
     table_at = len(data) - COLD_HEADER.size - 8 - 8 * len(sizes)
     if table_at < COLD_HEADER.size:
         raise Corrupt(f"{path} is cut short or damaged at its end; restore it from a copy")
     starts = struct.unpack_from(f"<{len(sizes)}Q", data, table_at) + (table_at,)
-    parts = []
     for begin, stop, size in list(zip(starts, starts[1:], sizes))[:1 if header_only else None]:
         try:
             if not COLD_HEADER.size <= begin < stop <= table_at:
                 raise ValueError("the table of blocks is wrong")
+            frame = data[begin:stop]
             # Said by the frame itself, and believed when it is made room for.
-            if zstandard.frame_content_size(data[begin:stop]) != size:
+            if zstandard.frame_content_size(frame) != size:
                 raise ValueError("it is not of the size that the header says")
-            parts.append(zstandard.ZstdDecompressor().decompress(data[begin:stop]))
+            part = zstandard.ZstdDecompressor().decompress(frame)
         except (ValueError, zstandard.ZstdError) as error:
             raise Corrupt(f"{path}: the block at byte {begin} cannot be decompressed ({error}); restore the file") from None
-    return memoryview(b"".join(parts))
+        yield part
 
 
 class Segment:

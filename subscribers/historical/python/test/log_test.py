@@ -8,10 +8,12 @@ damaged, deleted or compressed.
 import gc
 import json
 import os
+import random
 import re
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 import unittest
 import weakref
 
@@ -214,6 +216,30 @@ class Format(LogTest):
             file.write(newer)
         with self.assertRaisesRegex(Unsupported, "compressed segment is of format version 2"):
             self.offsets()
+
+    def test_a_compressed_segment_is_read_no_further_than_is_asked(self):
+        writer = self.writer()
+        noise = random.Random(1)
+        for _ in range(20):
+            writer.batch([noise.randbytes(40_000)])
+        path, end = writer.path, len(writer.data)
+        writer.roll()
+        writer.save()
+        compress(path, end)
+        size = os.path.getsize(path + ".zst")
+        self.assertGreater(size, 500_000)
+        segments.Segment(path + ".zst", header_only=True)  # its modules are loaded
+        tracemalloc.start()
+        try:
+            segment = segments.Segment(path + ".zst", header_only=True)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertEqual(segment.header.number, 1)
+        self.assertLess(most, size / 4)
+        open(path + ".zst", "wb").close()
+        with self.assertRaisesRegex(Corrupt, "is empty; restore it from a copy"):
+            Log(self.folder)
 
     def test_what_was_just_being_written_when_it_was_looked_at_is_no_damage(self):
         writer = self.trades(batches=2)
