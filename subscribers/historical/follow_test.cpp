@@ -59,6 +59,7 @@ class Topic {
     log.subscribe = [this](const Start& start, Follower::OnGap on_gap) {
       return bus_->subscribe(Level::recorded, start, std::move(on_gap));
     };
+    log.end = [this] { return Result<Offset>(Offset(bus_->marks().topic.recorded_end.load())); };
     return log;
   }
   // What the last subscription through a log was given.
@@ -139,9 +140,11 @@ TEST_F(FollowTest, AcrossTheCoresDeath) {
 TEST_F(FollowTest, ABusWithAnEndIsReadUpToWhatIsThere) {
   Topic topic(disk_, clock_, "/a");
   topic.publish(50);
-  const auto replay = open({{.log = topic.log()}});
+  Topic::Held held;
+  const auto replay = open({{.log = topic.log(held)}});
   topic.publish(50);
   EXPECT_EQ(offsets(take(*replay)), run(0, 50));
+  EXPECT_EQ(held.attachment, nullptr) << "nobody subscribes for it";
   EXPECT_TRUE(replay->ended());
 }
 

@@ -53,6 +53,14 @@ Result<TopicLog> bus_topic(Bus& bus, const std::string& topic, Level level) {
     if (!subscriber) return fail(subscriber.error());
     return std::make_unique<Subscriber>(std::move(*subscriber));
   };
+  log.end = [&bus, topic, level]() -> Result<Offset> {
+    const auto report = bus.status();
+    if (!report) return fail(report.error());
+    for (const auto& one : report->topics) {
+      if (one->name == topic) return Offset(level == Level::synced ? one->synced_end : one->recorded_end);
+    }
+    return fail(ErrorCode::not_found, "the core has no topic '" + topic + "' any more");
+  };
   return log;
 }
 
@@ -72,14 +80,7 @@ Status Replay::add(ReplayTopic&& wanted) {
   topic.wants_snapshot = wanted.snapshot;
   auto log = wal::Reader::open(*topic.log.files, topic.log.folder, topic.log.mode);
   if (!log) return named(topic, log.error());
-  Result<Offset> end;
-  if (topic.log.subscribe) {
-    const auto latest = topic.log.subscribe(StartLatest{}, nullptr);
-    if (!latest) return named(topic, latest.error());
-    end = (*latest)->follower()->position().offset;
-  } else {
-    end = log->end_offset();
-  }
+  const auto end = topic.log.end ? topic.log.end() : log->end_offset();
   if (!end) return named(topic, end.error());
   const auto range = find_range(*topic.log.files, topic.log.folder, *log, wanted.from, wanted.to, *end);
   if (!range) return named(topic, range.error());

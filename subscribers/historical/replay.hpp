@@ -44,6 +44,8 @@ struct TopicLog {
   // outlives the replay. It differs at most from batch to batch.
   std::function<const schemas::EventType*(EventTypeId, Offset)> types;
   Subscribe subscribe{};  // to follow a bus; empty: files alone
+  // The first offset that the bus does not show yet at the level followed; empty: what the files have.
+  std::function<Result<Offset>()> end{};
   wal::FileSystem* files = &wal::posix_file_system();
   // Measured, pread is the faster one too: its buffer stays in the cache, where a mapping pays for page faults.
   wal::ReadMode mode = wal::ReadMode::pread;

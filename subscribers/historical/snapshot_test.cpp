@@ -310,6 +310,10 @@ class BusTopic {
     log.subscribe = [this, level](const Start& start, Follower::OnGap on_gap) {
       return bus_->subscribe(level, start, std::move(on_gap));
     };
+    log.end = [this, level] {
+      const auto& marks = bus_->marks().topic;
+      return Result<Offset>(Offset((level == Level::synced ? marks.synced_end : marks.recorded_end).load()));
+    };
     return log;
   }
   [[nodiscard]] MemoryBus& bus() { return *bus_; }
