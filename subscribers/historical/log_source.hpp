@@ -15,7 +15,7 @@ namespace millrace::historical {
 
 class LogSource final : public Source {
  public:
-  // `to`: excluded; none: goes on with what is written behind. `log` stands where seek() will be called for.
+  // `to`: excluded; none: goes on with what is written behind. `log` stands where it begins, or is sent by seek().
   LogSource(wal::Reader log, std::optional<Offset> to, OnLoss on_loss, Tell tell)
       : log_(std::move(log)), to_(to), on_loss_(on_loss), tell_(std::move(tell)) {}
 

@@ -1,6 +1,5 @@
 #include "subscribers/historical/range.hpp"
 
-#include <algorithm>
 #include <limits>
 #include <type_traits>
 
