@@ -82,6 +82,21 @@ TEST(RiskEngine, ExposureAndLossGoByTheMiddleOfTheBookOrElseByTheLastTrade) {
   EXPECT_EQ(texts[2], "cleared alice  loss 17.500/50.000") << "2.50 won on MILL, 20 lost on RACE";
 }
 
+TEST(RiskEngine, ABookThatLeavesItsSidesOutIsOneWithoutThem) {
+  Rig rig(limits_of("[accounts.alice]\nloss = 10\n"));
+  rig.start();
+  rig.trade("MILL", "alice", "bob", {10, 0}, {1, 0});
+  rig.book("MILL", 9, 11, 0);
+  flatbuffers::FlatBufferBuilder book;
+  schemas::Text16 instrument;
+  schemas::set_text(&instrument, "MILL");
+  schemas::FinishMarketL2Buffer(book, schemas::CreateMarketL2(book, &instrument));
+  rig.publish("market_l2", book);
+  rig.run();
+  EXPECT_EQ(rig.engine().memory().state.books_read.end, Offset(2));
+  EXPECT_FALSE(rig.engine().memory().state.books.mid("MILL")) << "what it does not have is not there";
+}
+
 TEST(RiskEngine, MarginUseIsOfTheBalance) {
   Rig rig(limits_of("clear_percent = 50\n[defaults]\nmargin_use = \"0.8\"\n"));
   rig.start();

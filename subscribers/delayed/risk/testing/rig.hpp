@@ -85,6 +85,10 @@ class Rig {
   void publish(const std::string& topic, Fill&& fill) {
     while (!publishers_[topic]->publish<Event>(fill)) buses_[topic]->step();
   }
+  // A finished payload, as a publisher of its own making may have it.
+  void publish(const std::string& topic, const flatbuffers::FlatBufferBuilder& event) {
+    ASSERT_TRUE(publishers_[topic]->publish(std::as_bytes(std::span(event.GetBufferPointer(), event.GetSize()))));
+  }
 
   // As main() does, without a process.
   void start(bool with_snapshot = true) {
