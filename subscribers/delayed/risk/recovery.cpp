@@ -61,13 +61,19 @@ Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publish
       memory.standing.apply(*last);
       memory.alerts = seen;
     });
+    if (count == 0 && !missing) {
+      if (const auto error = alerts.error()) return fail(*error);
+      // Read to its end, the log no longer has the last one. A memory that knows it stands behind it.
+      const auto fresh = alerts.follower()->freshness();
+      if (fresh.next >= fresh.synced_end && memory.alerts >= recorded) return last;
+      missing = fresh.next >= fresh.recorded_end;
+    }
     if (missing) {
       return fail(ErrorCode::deleted,
                   "the risk engine's alerts are not all in the log of risk_alerts any more, and no snapshot has what "
                   "they said: restore that log, or start under another name and with an empty folder of snapshots");
     }
     if (count > 0) continue;
-    if (const auto error = alerts.error()) return fail(*error);
     if (system_clock().monotonic() >= by) {
       return fail(ErrorCode::timed_out, "alert " + std::to_string(recorded.value()) +
                                             " of this engine is recorded but does not come from the log; is the core "
