@@ -168,6 +168,30 @@ TEST(RiskEngine, AnInputThatLagsIsStaleUntilHalfOfTheLag) {
                           "breached alice MILL position 56/10", "breached bob MILL position 56/10"}));
 }
 
+TEST(RiskEngine, AnInputThatEndsBeforeWhatWasJudgedIsAnErrorAndNotSilence) {
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.trade("MILL", "alice", "bob", {10, 0}, {11, 0});
+  rig.settle();
+  {
+    const auto before = rig.bus("risk_alerts").publisher("risk");
+    ASSERT_TRUE(before->publish<schemas::RiskAlert>([](schemas::RiskAlert& alert) {
+      alert.mutate_state(RiskState::fresh);
+      alert.mutate_trades_end(2);
+    }));
+    rig.bus("risk_alerts").publisher_died("risk");
+    rig.settle();
+  }
+  const Status started = rig.try_to_start(true);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::rolled_back);
+  EXPECT_NE(started.error().message.find("'trade_events' up to offset 2, and the log ends at 1"), std::string::npos)
+      << started.error().message;
+  rig.die();
+  rig.trade("MILL", "bob", "alice", {10, 0}, {1, 0});
+  rig.settle();
+  rig.start();
+}
+
 TEST(RiskEngine, AnAccountWhoseNumbersDoNotFitIsNotJudgedAndTheOthersAre) {
   Rig rig(limits_of("[defaults]\nposition = 10\nloss = 1"));
   rig.start();

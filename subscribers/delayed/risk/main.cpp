@@ -78,6 +78,9 @@ Status connect_and_run(const CommandLine& line, const Limits& limits) {
   if (snapshot) memory = std::move(snapshot->memory);
   auto last = take_alerts(*said, alerts->id(), recorded, memory);
   if (!last) return fail(last.error());
+  MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
+  MILLRACE_TRY(check_reach(Input::books, *books, *last));
+  MILLRACE_TRY(check_reach(Input::accounts, *accounts, *last));
   log().info("goes on behind alert {}{}", recorded.value(), snapshot ? ", with its snapshot" : "");
 
   Engine engine({.inputs = {std::move(*trades), std::move(*books), std::move(*accounts)},

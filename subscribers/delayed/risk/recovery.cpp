@@ -84,6 +84,20 @@ Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publish
   return last;
 }
 
+Status check_reach(Input input, Subscriber& subscriber, const std::optional<Alert>& last) {
+  if (!last) return {};
+  const Offset named =
+      std::array{last->trades_end, last->books_end, last->accounts_end}[static_cast<std::size_t>(input)];
+  const Offset end = subscriber.follower()->freshness().synced_end;
+  if (named <= end) return {};
+  return fail(ErrorCode::rolled_back, "the alerts of this engine name events of '" +
+                                          std::string(kInputNames[static_cast<std::size_t>(input)]) +
+                                          "' up to offset " + std::to_string(named.value()) + ", and the log ends at " +
+                                          std::to_string(end.value()) +
+                                          ": restore that log, or start under another name and with an empty folder of "
+                                          "snapshots");
+}
+
 Start start_of(Input input, const std::optional<Snapshot>& snapshot) {
   if (snapshot) {
     const auto& log = snapshot->logs[static_cast<std::size_t>(input)];

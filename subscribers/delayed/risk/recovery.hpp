@@ -22,6 +22,10 @@ namespace millrace::delayed::risk {
 [[nodiscard]] Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded,
                                                        Memory& memory);
 
+// An input that ends before what the last alert was judged on has lost what was said: the engine would be silent until
+// it is as long again. Errors: rolled_back.
+[[nodiscard]] Status check_reach(Input input, Subscriber& subscriber, const std::optional<Alert>& last);
+
 // Where the input is to be read from. Positions need every trade; of the other two the newest events say it all, so
 // where the log begins behind a snapshot that serves as well: see subscribe_input().
 [[nodiscard]] Start start_of(Input input, const std::optional<Snapshot>& snapshot);

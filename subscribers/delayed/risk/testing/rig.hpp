@@ -115,6 +115,9 @@ class Rig {
     auto said = std::move(*bus.subscribe(Level::synced, StartEarliest{}));
     auto last = take_alerts(*said, alerts_->id(), recorded, memory);
     if (!last) return fail(last.error());
+    MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
+    MILLRACE_TRY(check_reach(Input::books, *books, *last));
+    MILLRACE_TRY(check_reach(Input::accounts, *accounts, *last));
     health_ = std::move(*buses_["system.health"]->subscribe(Level::recorded));
     engine_ =
         std::make_unique<Engine>(Engine::Parts{.inputs = {std::move(*trades), std::move(*books), std::move(*accounts)},
