@@ -25,6 +25,8 @@ Engine::Engine(Parts parts, const Limits& limits, BatchLimits batches, SnapshotP
       judge_(memory_.state, limits_, memory_.standing),
       input_health_(std::move(parts.input_health)),
       health_(parts.health),
+      health_missed_(parts.health_missed),
+      status_(std::move(parts.status)),
       alerts_(parts.alerts),
       snapshots_(parts.snapshots),
       run_(std::move(parts.run)),
@@ -169,11 +171,20 @@ void Engine::judge_all() {
   for (const auto account : accounts) judge(account);
 }
 
+// What was missed, the status has; until it does, nothing is known.
+void Engine::hear_health(bool away) {
+  if (health_ == nullptr) return;
+  (void)health_->poll<schemas::HealthEvent>(
+      [this](const schemas::HealthEvent& event, const Event&) { input_health_.apply(event); });
+  if (!error_) error_ = health_->error();
+  if (!*health_missed_ || away) return;
+  const auto status = status_();
+  if (!status) return log().warn("system.health was missed, and there is no status: {}", status.error().message);
+  input_health_.apply(*status);
+  *health_missed_ = false;
+}
+
 void Engine::look_at_health() {
-  if (health_ != nullptr) {
-    (void)health_->poll<schemas::HealthEvent>(
-        [this](const schemas::HealthEvent& event, const Event&) { input_health_.apply(event); });
-  }
   bool away = false;
   for (std::size_t i = 0; i < kInputs; ++i) {
     const auto freshness = topics_[i].batcher->follower().freshness();
@@ -181,7 +192,8 @@ void Engine::look_at_health() {
     away = away || !freshness.connected;
     input_health_.lag(static_cast<Input>(i), freshness.recorded_end > end ? freshness.recorded_end - end : 0);
   }
-  input_health_.core_away(away);
+  hear_health(away);
+  input_health_.core_away(away || (health_ != nullptr && *health_missed_));
   if (coming_back_) return;
   const bool was_stale = memory_.standing.all_stale();
   input_health_.judge(memory_.standing, found_);

@@ -157,6 +157,37 @@ TEST(RiskEngine, AnEngineThatStartsAgainStaysStaleUntilItHearsOtherwise) {
   EXPECT_EQ(texts_of(rig).size(), 4u);
 }
 
+TEST(RiskEngine, HealthIsHeardThoughNoDiskHasTakenIt) {
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.start();
+  rig.run();
+  rig.health("trade_events", "maker", HealthState::disk_stalled);
+  rig.step();  // and nothing of system.health is recorded
+  rig.bus("risk_alerts").settle();
+  EXPECT_EQ(texts_of(rig), Texts{"stale  publisher_unwell trade_events maker"});
+}
+
+TEST(RiskEngine, WhatItMissedOfTheHealthItAsksFor) {
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.start();
+  rig.health("trade_events", "maker", HealthState::healthy);
+  rig.health("trade_events", "other", HealthState::healthy);
+  rig.run();
+  // More than the ring has, and this in the midst of it.
+  for (int i = 0; i < 20'000; ++i) {
+    rig.health("orders", "somebody", HealthState::healthy);
+    if (i == 10'000) rig.health("trade_events", "maker", HealthState::failed);
+  }
+  rig.run();
+  EXPECT_EQ(texts_of(rig), Texts{"stale  core_away  "}) << "nothing is known";
+  rig.status("trade_events", "maker", control::PublisherState::failed);
+  rig.run();
+  EXPECT_EQ(texts_of(rig),
+            (Texts{"stale  core_away  ", "fresh  core_away  ", "stale  publisher_unwell trade_events maker",
+                   "stale  publisher_unwell trade_events other"}))
+      << "and who is not there any more is not well";
+}
+
 TEST(RiskEngine, AnInputThatLagsIsStaleUntilHalfOfTheLag) {
   Rig rig(limits_of("max_lag = 100\n[defaults]\nposition = 10"));
   rig.start();

@@ -59,7 +59,9 @@ Status connect_and_run(const CommandLine& line, const Limits& limits) {
   }
 
   // Followed before the status is asked for, so that no change falls between the two.
-  auto health = (*bus)->subscribe("system.health", {.level = Level::recorded});
+  bool health_missed = false;
+  auto health =
+      (*bus)->subscribe("system.health", {.level = Level::live, .on_gap = [&](const Gap&) { health_missed = true; }});
   if (!health) return fail(health.error());
   InputHealth input_health(limits.max_lag);
   const auto status = (*bus)->status();
@@ -85,6 +87,8 @@ Status connect_and_run(const CommandLine& line, const Limits& limits) {
 
   Engine engine({.inputs = {std::move(*trades), std::move(*books), std::move(*accounts)},
                  .health = &*health,
+                 .health_missed = &health_missed,
+                 .status = [&bus] { return (*bus)->status(); },
                  .alerts = &*alerts,
                  .memory = std::move(memory),
                  .last = std::move(*last),

@@ -118,10 +118,16 @@ class Rig {
     MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
     MILLRACE_TRY(check_reach(Input::books, *books, *last));
     MILLRACE_TRY(check_reach(Input::accounts, *accounts, *last));
-    health_ = std::move(*buses_["system.health"]->subscribe(Level::recorded));
+    health_ = std::move(
+        *buses_["system.health"]->subscribe(Level::live, StartLatest{}, [this](const Gap&) { health_missed_ = true; }));
     engine_ =
         std::make_unique<Engine>(Engine::Parts{.inputs = {std::move(*trades), std::move(*books), std::move(*accounts)},
                                                .health = health_.get(),
+                                               .health_missed = &health_missed_,
+                                               .status = [this]() -> Result<control::StatusReportT> {
+                                                 if (!status_) return fail(ErrorCode::timed_out, "no answer");
+                                                 return *status_;
+                                               },
                                                .alerts = alerts_.get(),
                                                .memory = std::move(memory),
                                                .last = std::move(*last),
@@ -176,6 +182,15 @@ class Rig {
     }
     settle();
   }
+  // What the core's status says of the publisher, from now on; before, there is no answer.
+  void status(const char* topic, const char* publisher, control::PublisherState state) {
+    status_.emplace();
+    auto& one = status_->topics.emplace_back(std::make_unique<control::TopicStatusT>());
+    one->name = topic;
+    auto& named = one->publishers.emplace_back(std::make_unique<control::PublisherStatusT>());
+    named->name = publisher;
+    named->state = state;
+  }
   // All that the log of risk_alerts has.
   std::vector<Said> said() {
     std::vector<Said> all;
@@ -216,6 +231,8 @@ class Rig {
   std::unique_ptr<Publisher> alerts_;
   PublisherId alerts_id_;
   std::unique_ptr<Subscriber> health_;
+  bool health_missed_ = false;
+  std::optional<control::StatusReportT> status_;
   std::optional<wal::SnapshotFolder> folder_;
   std::unique_ptr<Engine> engine_;
   bool came_back_with_snapshot_ = false;
