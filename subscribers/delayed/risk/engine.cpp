@@ -265,6 +265,7 @@ void Engine::publish_waiting() {
 
 std::uint64_t Engine::do_work(MonotonicTime now) {
   if (error_) return 0;
+  alerts_->idle();  // however much there is to read, it lives
   publish_waiting();
   if (!waiting_.empty()) return 0;
   look_at_health();
@@ -280,7 +281,6 @@ std::uint64_t Engine::do_work(MonotonicTime now) {
   }
   write_snapshot(now);
   if (work == 0) {
-    alerts_->idle();
     for (const Topic& topic : topics_) {
       if (!error_ && topic.batch == nullptr) error_ = topic.batcher->error();
     }

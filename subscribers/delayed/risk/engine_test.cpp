@@ -188,6 +188,20 @@ TEST(RiskEngine, WhatItMissedOfTheHealthItAsksFor) {
       << "and who is not there any more is not well";
 }
 
+TEST(RiskEngine, AnEngineThatHasMuchToReadShowsThatItLives) {
+  Rig rig(limits_of(""));
+  for (int i = 0; i < 1000; ++i) rig.trade("MILL", "alice", "bob", {10, 0}, {1, 0});
+  rig.settle();
+  rig.start();
+  rig.step();  // nothing was judged before
+  int rounds = 0;
+  for (auto before = rig.signs_of_life(); rig.step() > 0; before = rig.signs_of_life()) {
+    EXPECT_GT(rig.signs_of_life(), before);
+    ++rounds;
+  }
+  EXPECT_GT(rounds, 10);
+}
+
 TEST(RiskEngine, AnInputThatLagsIsStaleUntilHalfOfTheLag) {
   Rig rig(limits_of("max_lag = 100\n[defaults]\nposition = 10"));
   rig.start();

@@ -78,7 +78,7 @@ Status connect_and_run(const CommandLine& line, const Limits& limits) {
   if (!said) return fail(said.error());
   Memory memory;
   if (snapshot) memory = std::move(snapshot->memory);
-  auto last = take_alerts(*said, alerts->id(), recorded, memory);
+  auto last = take_alerts(*said, *alerts, recorded, memory);
   if (!last) return fail(last.error());
   MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
   MILLRACE_TRY(check_reach(Input::books, *books, *last));

@@ -44,14 +44,15 @@ Result<std::optional<Snapshot>> newest(wal::SnapshotFolder& folder, Sequence rec
   return found;
 }
 
-Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded, Memory& memory) {
+Result<std::optional<Alert>> take_alerts(Subscriber& alerts, Publisher& publisher, Sequence recorded, Memory& memory) {
   std::optional<Alert> last;
   Sequence seen;
   bool missing = false;
   const MonotonicTime by = system_clock().monotonic() + kAlertsWithin;
   while (seen < recorded) {
+    publisher.idle();
     const auto count = alerts.poll<schemas::RiskAlert>([&](const schemas::RiskAlert& event, const Event& at) {
-      if (at.publisher != publisher || at.sequence() > recorded) return;
+      if (at.publisher != publisher.id() || at.sequence() > recorded) return;
       seen = at.sequence();
       last = read(event);
       last->cause = at.frame.cause();

@@ -15,11 +15,11 @@ namespace millrace::delayed::risk {
 // the disk says.
 [[nodiscard]] Result<std::optional<Snapshot>> newest(wal::SnapshotFolder& folder, Sequence recorded);
 
-// Takes the publisher's alerts behind `memory` into it, up to `recorded`, and gives the last one of all; nullopt if
-// there is none, or if the memory has it and the log does not any more: then the memory stands behind it. `alerts`: of
-// risk_alerts from the earliest, at level synced. Errors: deleted (alerts behind the memory are gone from the log),
-// those of the subscription, timed_out (they do not come).
-[[nodiscard]] Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded,
+// Takes the publisher's alerts, who shows meanwhile that he lives, behind `memory` into it, up to `recorded`, and gives
+// the last one of all; nullopt if there is none, or if the memory has it and the log does not any more: then the memory
+// stands behind it. `alerts`: of risk_alerts from the earliest, at level synced. Errors: deleted (alerts behind the
+// memory are gone from the log), those of the subscription, timed_out (they do not come).
+[[nodiscard]] Result<std::optional<Alert>> take_alerts(Subscriber& alerts, Publisher& publisher, Sequence recorded,
                                                        Memory& memory);
 
 // An input that ends before what the last alert was judged on has lost what was said: the engine would be silent until

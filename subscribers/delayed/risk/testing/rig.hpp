@@ -113,7 +113,7 @@ class Rig {
     Memory memory;
     if (snapshot) memory = std::move(snapshot->memory);
     auto said = std::move(*bus.subscribe(Level::synced, StartEarliest{}));
-    auto last = take_alerts(*said, alerts_->id(), recorded, memory);
+    auto last = take_alerts(*said, *alerts_, recorded, memory);
     if (!last) return fail(last.error());
     MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
     MILLRACE_TRY(check_reach(Input::books, *books, *last));
@@ -168,9 +168,9 @@ class Rig {
   void settle() {
     for (auto& [topic, bus] : buses_) bus->settle();
   }
-  void step() {
+  std::uint64_t step() {
     clock_.advance(std::chrono::microseconds(500));
-    (void)engine_->do_work(clock_.monotonic());
+    return engine_->do_work(clock_.monotonic());
   }
   // Until all that there is was read and said.
   void run() {
@@ -209,6 +209,8 @@ class Rig {
     }
   }
 
+  // How often the engine has shown the core that it lives.
+  [[nodiscard]] std::uint64_t signs_of_life() { return buses_["risk_alerts"]->writer_of(*alerts_).line().progress; }
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] bool came_back_with_snapshot() const { return came_back_with_snapshot_; }
   [[nodiscard]] millrace::testing::MemoryBus& bus(const std::string& topic) { return *buses_[topic]; }
