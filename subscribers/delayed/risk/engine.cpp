@@ -12,6 +12,13 @@ namespace {
 
 constexpr std::uint64_t kEventsPerStep = 4096;
 
+// The log never had them, or what it has is no event of the topic's type.
+bool lacks_events(const Batch& batch) {
+  return batch.events.size() < batch.end - batch.first ||
+         std::any_of(batch.gaps.begin(), batch.gaps.end(),
+                     [](const Gap& gap) { return gap.reason == Gap::Reason::not_recorded; });
+}
+
 bool may_try_again(PublishStatus status) {
   return status == PublishStatus::back_pressured || status == PublishStatus::refused ||
          status == PublishStatus::disconnected;
@@ -62,11 +69,16 @@ std::uint64_t Engine::events_read() const {
 }
 
 // The event of the batch that comes next, or nullptr if there is none now, or coming back none that may be taken yet.
-const Event* Engine::next(Topic& topic, MonotonicTime now) {
+const Event* Engine::next(Input input, MonotonicTime now) {
+  Topic& topic = this->topic(input);
   if (coming_back_ && topic.read->end >= topic.back) return nullptr;
   if (topic.batch == nullptr) {
     topic.batch = coming_back_ ? topic.batcher->flush(now) : topic.batcher->poll(now);
     topic.taken = 0;
+    // Positions and balances rest on every event; of books the next one says it all.
+    if (topic.batch != nullptr && input != Input::books && lacks_events(*topic.batch)) {
+      input_health_.events_missing(input);
+    }
   }
   if (topic.batch == nullptr) return nullptr;
   if (topic.taken == topic.batch->events.size()) {  // the rest failed their verifier
@@ -116,14 +128,8 @@ std::uint64_t Engine::take(Input input, MonotonicTime now) {
   std::uint64_t count = 0;
   std::optional<Offset> last;
   while (count < kEventsPerStep && waiting_.empty()) {
-    const Event* const event = next(topic, now);
+    const Event* const event = next(input, now);
     if (event == nullptr) break;
-    if (topic.taken == 0 && input != Input::books) {
-      const auto& gaps = topic.batch->gaps;
-      const bool lost =
-          std::any_of(gaps.begin(), gaps.end(), [](const Gap& gap) { return gap.reason == Gap::Reason::not_recorded; });
-      if (lost) input_health_.events_missing(input);
-    }
     // Before it is judged: what an alert names is what was judged.
     topic.read->end = event->offset->next();
     topic.read->newest = event->record_time;

@@ -84,7 +84,7 @@ class Engine final : public Agent {
   };
 
   [[nodiscard]] Topic& topic(Input input) { return topics_[static_cast<std::size_t>(input)]; }
-  [[nodiscard]] const Event* next(Topic& topic, MonotonicTime now);
+  [[nodiscard]] const Event* next(Input input, MonotonicTime now);
   std::uint64_t take(Input input, MonotonicTime now);
   void apply(Input input, const Event& event);
   void judge(std::string_view account);

@@ -202,6 +202,25 @@ TEST(RiskEngine, AnEngineThatHasMuchToReadShowsThatItLives) {
   EXPECT_GT(rounds, 10);
 }
 
+TEST(RiskEngine, NothingIsJudgedOverATradeOrAnAccountThatCannotBeRead) {
+  for (const char* const topic : {"trade_events", "account_events"}) {
+    Rig rig(limits_of("[defaults]\nposition = 10\nmargin_use = \"0.5\""));
+    rig.start();
+    rig.spoil(topic);
+    rig.run();  // alone in its batch
+    rig.trade("MILL", "alice", "bob", {10, 0}, {11, 0});
+    rig.account("alice", 10, 9);
+    rig.run();
+    EXPECT_EQ(texts_of(rig), Texts{std::string("stale  events_missing ") + topic + " "});
+  }
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.start();
+  rig.spoil("market_l2");
+  rig.trade("MILL", "alice", "", {10, 0}, {11, 0});
+  rig.run();
+  EXPECT_EQ(texts_of(rig), Texts{"breached alice MILL position 11/10"}) << "the next book says it all";
+}
+
 TEST(RiskEngine, AnInputThatLagsIsStaleUntilHalfOfTheLag) {
   Rig rig(limits_of("max_lag = 100\n[defaults]\nposition = 10"));
   rig.start();

@@ -88,6 +88,14 @@ class Rig {
   void publish(const std::string& topic, Fill&& fill) {
     while (!publishers_[topic]->publish<Event>(fill)) buses_[topic]->step();
   }
+  // Bytes that are no event.
+  void spoil(const std::string& topic) {
+    Publisher& publisher = *publishers_[topic];
+    const auto claim = publisher.claim(64);
+    ASSERT_EQ(claim.status, PublishStatus::ok);
+    std::fill(claim.payload.begin(), claim.payload.end(), std::byte{0xff});
+    buses_[topic]->writer_of(publisher).commit({buses_[topic]->type().id(), {}, 0, clock_.wall(), 0}, 64);
+  }
   // A finished payload, as a publisher of its own making may have it.
   void publish(const std::string& topic, const flatbuffers::FlatBufferBuilder& event) {
     ASSERT_TRUE(publishers_[topic]->publish(std::as_bytes(std::span(event.GetBufferPointer(), event.GetSize()))));
