@@ -315,8 +315,8 @@ void Engine::write_snapshot(MonotonicTime now) {
     const millrace::Position position = topics_[i].batcher->follower().position();
     logs[i] = {position.log_id, position.run};
   }
-  auto bytes = std::make_shared<const std::vector<std::byte>>(encode(logs, memory_));
-  writing_ = run_([folder = snapshots_, at, bytes] { return folder->write(at, *bytes); });
+  auto contents = std::make_shared<const std::vector<std::byte>>(contents_of(logs, memory_));
+  writing_ = run_([folder = snapshots_, at, contents] { return folder->write(at, enclose(*contents)); });
   snapshot_at_ = at;
   snapshot_time_ = now;
 }

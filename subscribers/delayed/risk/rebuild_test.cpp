@@ -235,7 +235,7 @@ TEST(RiskRebuild, ASnapshotThatIsNotWholeOrNotOneIsRefused) {
   rig.account("alice", 100, 60);
   rig.book("MILL", 9, 11, 0);
   rig.run();
-  const auto bytes = encode({}, rig.engine().memory());
+  const auto bytes = enclose(contents_of({}, rig.engine().memory()));
   const auto whole = decode(bytes);
   ASSERT_TRUE(whole) << whole.error().message;
   EXPECT_EQ(whole->memory.save(), rig.engine().memory().save());
