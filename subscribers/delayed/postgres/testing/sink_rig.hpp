@@ -28,7 +28,8 @@ class WithSinks : public WithDatabase {
 
   // `words`: more of its command line.
   [[nodiscard]] Process sink(const std::vector<std::string>& words = {},
-                             const std::string& topics = "trade_events,account_events,market_l2") const {
+                             const std::string& topics = "trade_events,account_events,market_l2",
+                             const std::string& lease = "700ms") const {
     std::vector<std::string> command{millrace::testing::program("millrace-postgres-sink"),
                                      "--database",
                                      uri(),
@@ -37,7 +38,7 @@ class WithSinks : public WithDatabase {
                                      "--topics",
                                      topics,
                                      "--lease",
-                                     "700ms",
+                                     lease,
                                      "--batch-age",
                                      "10ms",
                                      "--batch-events",
