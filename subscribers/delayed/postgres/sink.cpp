@@ -139,7 +139,13 @@ std::uint64_t Sink::stand_by(MonotonicTime now) {
 
 std::uint64_t Sink::lead(MonotonicTime now) {
   std::uint64_t work = 0;
-  for (Topic& topic : topics_) {
+  const auto stands = [&] {
+    return error_ || !token_ || connection_ == nullptr || breaker_.state() == BreakerState::open;
+  };
+  renew_if_due(now);  // first, so that no topic's trouble costs the lease
+  if (stands()) return work;
+  for (auto it = topics_.begin(); it != topics_.end(); ++it) {
+    Topic& topic = *it;
     if (!topic.batcher) follow(topic, now);
     if (const Batch* const batch = topic.batcher ? topic.batcher->poll(now) : nullptr) {
       write(topic, *batch, now);
@@ -149,9 +155,12 @@ std::uint64_t Sink::lead(MonotonicTime now) {
       topic.batcher.reset();
       refused_by_the_bus(topic, why, now);
     }
-    if (error_ || !token_ || connection_ == nullptr || breaker_.state() == BreakerState::open) return work;
+    if (stands()) {
+      // The others first next time: a table that does not take its rows keeps only its own topic waiting.
+      topics_.splice(topics_.end(), topics_, it);
+      return work;
+    }
   }
-  renew_if_due(now);
   return work;
 }
 

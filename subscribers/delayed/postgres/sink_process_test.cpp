@@ -217,7 +217,8 @@ TEST_F(Sink, ABatchThatTakesLongerThanTheLeaseKeepsTheLeadership) {
   Process second = leased();
   ASSERT_TRUE(comes_to(standbys, "1")) << second.errors();
   // The batch stands at a gate, for more than two leases by the database's clock.
-  ask("CREATE TABLE gate AS SELECT 1; CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN WHILE EXISTS "
+  ask("CREATE TABLE gate AS SELECT 1; CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN WHILE "
+      "EXISTS "
       "(SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NULL; END $$; "
       "CREATE TRIGGER stand AFTER INSERT ON trades FOR EACH STATEMENT EXECUTE FUNCTION stand()");
   publish(10);
@@ -235,6 +236,23 @@ TEST_F(Sink, ABatchThatTakesLongerThanTheLeaseKeepsTheLeadership) {
   EXPECT_EQ(ask("SELECT token FROM sink_leader"), "1") << first.errors() << second.errors();
   EXPECT_EQ(ask("SELECT DISTINCT token FROM sink_checkpoints"), "1");
   EXPECT_EQ(ask(standbys), "1");
+}
+
+TEST_F(Sink, ATableThatTakesNothingKeepsOnlyItsOwnTopicWaiting) {
+  Process first = sink({}, "trade_events,account_events,market_l2", "4s");
+  publish(10);
+  ASSERT_TRUE(all_written()) << first.errors();
+  ask("ALTER TABLE trades RENAME TO elsewhere");
+  publish(2000);
+  const auto others = "SELECT min(next_offset) FROM sink_checkpoints WHERE topic <> 'trade_events'";
+  ASSERT_TRUE(comes_to(others, std::to_string(published()))) << first.errors();
+  EXPECT_EQ(ask("SELECT next_offset FROM sink_checkpoints WHERE topic = 'trade_events'"), "10");
+  // With nothing to write but what is refused, it leads for longer than its lease.
+  ask("CREATE TABLE began AS SELECT clock_timestamp() AS at");
+  ASSERT_TRUE(comes_to("SELECT heartbeat > at + interval '5 s' FROM sink_leader, began", "t")) << first.errors();
+  ask("ALTER TABLE elsewhere RENAME TO trades");
+  ASSERT_TRUE(all_written()) << first.errors();
+  expect_the_tables_are_the_log();
 }
 
 TEST_F(Sink, RefusesTablesOfAnotherSinkOrLog) {
