@@ -2,7 +2,12 @@
 // that one sink writes at a time; and that a database that is away is waited for, and seen.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pwd.h>
+#include <unistd.h>
 
+#include <filesystem>
+
+#include "subscribers/delayed/postgres/sink.hpp"
 #include "subscribers/delayed/postgres/testing/sink_rig.hpp"
 
 namespace millrace::delayed::postgres {
@@ -22,6 +27,42 @@ class Sink : public testing::WithSinks {
     const auto migrated = tables();
     connect_database();
   }
+};
+
+// A topic that only root may manage, and somebody else.
+class SinkOfAnotherUser : public Sink {
+ protected:
+  SinkOfAnotherUser() { topics_config_ = "[topics.trade_events]\nwriters = [\"root\"]\n"; }
+  void SetUp() override {
+    nobody_ = ::getpwnam("nobody");
+    if (::geteuid() != 0 || nobody_ == nullptr) GTEST_SKIP() << "only root can be somebody else";
+    Sink::SetUp();
+  }
+  // By whom it is connected, the core sees once.
+  std::unique_ptr<Bus> connect_as_nobody() {
+    std::filesystem::permissions(core().folder(), std::filesystem::perms(0755));
+    EXPECT_EQ(::seteuid(nobody_->pw_uid), 0);
+    auto bus = millrace::testing::connect(core());
+    EXPECT_EQ(::seteuid(0), 0);
+    return bus;
+  }
+  // Works until the database has a checkpoint, or there is an error.
+  std::unique_ptr<postgres::Sink> sink_in_here(Bus& bus, const std::string& name) {
+    SinkOptions options;
+    options.database = uri();
+    options.name = name;
+    options.topics = {"trade_events"};
+    options.holder = "test";
+    auto sink = postgres::Sink::open(bus, options).value();
+    EXPECT_TRUE(eventually([&] {
+      sink->do_work(system_clock().monotonic());
+      return sink->error() || ask("SELECT count(*) FROM sink_checkpoints") == "1";
+    }));
+    return sink;
+  }
+
+ private:
+  const passwd* nobody_ = nullptr;
 };
 
 // Of the name, as the database shows it.
@@ -159,6 +200,31 @@ TEST_F(Sink, GoesOnWhereTheDatabaseIsWhateverTheCoreSaysOfItsConsumer) {
   ASSERT_TRUE(all_written()) << second.errors();
   expect_the_tables_are_the_log();
   EXPECT_TRUE(eventually([&] { return acknowledged() == published(); }));
+}
+
+TEST_F(SinkOfAnotherUser, DoesNotBeginANewDatabaseWhereAnotherOneIs) {
+  publish(1000);
+  {
+    Process first = sink();
+    ASSERT_TRUE(all_written()) << first.errors();
+    ASSERT_TRUE(eventually([&] { return acknowledged() == published(); }));
+    first.signal(SIGTERM);
+    ASSERT_EQ(first.wait(), 0) << first.errors();
+  }
+  ask("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+  (void)tables();
+  const auto bus = connect_as_nobody();
+  ASSERT_NE(bus, nullptr);
+  const auto same_name = sink_in_here(*bus, "postgres");
+  ASSERT_TRUE(same_name->error()) << "begins at offset " << ask("SELECT next_offset FROM sink_checkpoints");
+  EXPECT_THAT(same_name->error()->message, HasSubstr("may not manage 'trade_events'"));
+  same_name->stop();
+  const auto new_name = sink_in_here(*bus, "new");
+  ASSERT_FALSE(new_name->error()) << new_name->error()->message;
+  ASSERT_TRUE(eventually([&] {
+    new_name->do_work(system_clock().monotonic());
+    return ask("SELECT count(*), min(log_offset) FROM trades") == "999|0";
+  })) << ask("SELECT count(*), min(log_offset) FROM trades");
 }
 
 TEST_F(Sink, SaysWhatIsWrongAtTheStart) {

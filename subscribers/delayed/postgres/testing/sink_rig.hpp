@@ -22,7 +22,8 @@ class WithSinks : public WithDatabase {
   void SetUp() override {
     WithDatabase::SetUp();
     if (IsSkipped()) return;
-    core_.emplace(millrace::testing::TestCore::InCore{"heartbeat_timeout = \"400ms\"\nlag_limit = 1000\n"});
+    core_.emplace(
+        millrace::testing::TestCore::InCore{"heartbeat_timeout = \"400ms\"\nlag_limit = 1000\n" + topics_config_});
     reconnect();
   }
 
@@ -172,6 +173,8 @@ class WithSinks : public WithDatabase {
   [[nodiscard]] millrace::testing::TestCore& core() { return *core_; }
   [[nodiscard]] Bus& bus() { return *bus_; }
   [[nodiscard]] std::uint64_t published() const { return published_; }
+
+  std::string topics_config_;  // of the core, before SetUp()
 
  private:
   template <class T, class Fill>
