@@ -120,6 +120,9 @@ TEST(Config, RefusesWhatDoesNotHangTogether) {
   EXPECT_NE(error_of("[core\n").find("m.toml:1"), std::string::npos);
   EXPECT_NE(error_of("topics = 3\n").find("wants a table"), std::string::npos);
   EXPECT_EQ(load_config("/nonexistent/m.toml").error().code, ErrorCode::not_found);
+  const auto folder = load_config(::testing::TempDir());
+  ASSERT_FALSE(folder) << "a file that cannot be read is not an empty one";
+  EXPECT_NE(folder.error().message.find("cannot read the configuration " + ::testing::TempDir()), std::string::npos);
 }
 
 TEST(Config, CanLeaveTheDefaultTopicsOut) {

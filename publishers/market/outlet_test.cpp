@@ -123,6 +123,16 @@ TEST_F(MarketBusTest, TradesAndBooksComeBackAsTheyWentWhileTheBusIsFullNowAndThe
   EXPECT_EQ(books_seen, count);
 }
 
+TEST(Outlet, ABookOfNothingButItsInstrumentIsReadAsOneWithoutLevels) {
+  flatbuffers::FlatBufferBuilder bytes;
+  schemas::Text16 instrument;
+  schemas::set_text(&instrument, "MILL");
+  schemas::FinishMarketL2Buffer(bytes, schemas::CreateMarketL2(bytes, &instrument));
+  const BookView view = read(*flatbuffers::GetRoot<schemas::MarketL2>(bytes.GetBufferPointer()));
+  EXPECT_EQ(view.instrument, "MILL");
+  EXPECT_EQ(view.levels, TenLevels());
+}
+
 TEST_F(MarketBusTest, ADayOfOrdersBeginsWithItsPhaseAndKeepsItsCommands) {
   testing::MemoryBus bus(options("orders"), clock_);
   const auto publisher = bus.publisher("market");

@@ -41,9 +41,10 @@ void write_side(const std::array<Level, TenLevels::count>& from, schemas::Levels
   }
 }
 
-void read_side(const schemas::Levels& from, std::array<Level, TenLevels::count>& into) {
-  for (flatbuffers::uoffset_t i = 0; i < TenLevels::count; ++i) {
-    const schemas::Level& level = *from.levels()->Get(i);
+// An event that leaves a side out has no levels there.
+void read_side(const schemas::Levels* from, std::array<Level, TenLevels::count>& into) {
+  for (flatbuffers::uoffset_t i = 0; from != nullptr && i < TenLevels::count; ++i) {
+    const schemas::Level& level = *from->levels()->Get(i);
     into[i] = {Price{level.price()}, Quantity{level.quantity()}};
   }
 }
@@ -98,8 +99,8 @@ BookView read(const schemas::MarketL2& event) {
   view.scale = {event.price_scale(), event.quantity_scale()};
   view.time = {event.book_time()};
   view.valid_at = event.valid_at();
-  read_side(*event.bids(), view.levels.bids);
-  read_side(*event.asks(), view.levels.asks);
+  read_side(event.bids(), view.levels.bids);
+  read_side(event.asks(), view.levels.asks);
   return view;
 }
 

@@ -48,7 +48,7 @@ const Batch* Batcher::flush(MonotonicTime now) {
 // Reads until a batch is closed, or there is nothing more now. An event that belongs into the next one has been read by
 // then, and its page may be gone at the next read: so it goes there at once, into the other memory.
 std::optional<Closed> Batcher::fill(MonotonicTime now) {
-  if (filling_.events.size() >= limits_.events) return Closed::count;
+  if (filling_.end - filling_.first >= limits_.events) return Closed::count;
   while (const auto event = follower_->next()) {
     if (!filling_.empty() && !gaps_.empty()) {
       take(closed_, *event, now);
@@ -59,7 +59,7 @@ std::optional<Closed> Batcher::fill(MonotonicTime now) {
       return Closed::bytes;
     }
     take(filling_, *event, now);
-    if (filling_.events.size() >= limits_.events) return Closed::count;
+    if (filling_.end - filling_.first >= limits_.events) return Closed::count;
   }
   return std::nullopt;
 }

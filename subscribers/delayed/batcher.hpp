@@ -31,7 +31,7 @@ namespace millrace::delayed {
 
 struct BatchLimits {
   std::chrono::nanoseconds age = std::chrono::milliseconds(100);  // since its first event was read
-  std::size_t events = 10'000;                                    // at least 1
+  std::size_t events = 10'000;                                    // at least 1; with those left out
   std::size_t bytes = 4 << 20;                                    // of frames; one event alone may have more
 };
 

@@ -34,6 +34,13 @@ class BatcherTest : public ::testing::Test {
     return static_cast<bool>(
         publisher_->publish<TradeEvent>([number](TradeEvent& trade) { trade.mutate_buy_order_id(number); }));
   }
+  // Bytes of a hostile process.
+  void publish_no_event() {
+    const auto claim = publisher_->claim(64);
+    ASSERT_TRUE(claim.status == PublishStatus::ok);
+    std::fill(claim.payload.begin(), claim.payload.end(), std::byte{0xff});
+    bus_->writer_of(*publisher_).commit({bus_->type().id(), {}, 0, clock_.wall(), 0}, 64);
+  }
   void publish(int count) {
     for (int i = 0; i < count;) {
       publish() ? void(++i) : bus_->step();
@@ -173,10 +180,7 @@ TEST_F(BatcherTest, ABatchStandsUntilItIsTakenWhateverBecomesOfThePages) {
 TEST_F(BatcherTest, AnEventThatFailsItsVerifierIsLeftOutAndCounted) {
   start();
   publish(1);
-  const auto claim = publisher_->claim(64);
-  ASSERT_TRUE(claim.status == PublishStatus::ok);
-  std::fill(claim.payload.begin(), claim.payload.end(), std::byte{0xff});
-  bus_->writer_of(*publisher_).commit({bus_->type().id(), {}, 0, clock_.wall(), 0}, 64);
+  publish_no_event();
   publish(1);
   auto batcher = this->batcher({});
   EXPECT_EQ(batcher->poll(now()), nullptr);
@@ -186,6 +190,23 @@ TEST_F(BatcherTest, AnEventThatFailsItsVerifierIsLeftOutAndCounted) {
   EXPECT_EQ(batch->end, Offset(3)) << "what is left out is acknowledged with the rest";
   ASSERT_EQ(batch->events.size(), 2u);
   EXPECT_EQ(batch->events[1].offset, Offset(2));
+}
+
+TEST_F(BatcherTest, WhatIsLeftOutCountsTowardsTheSizeOfABatch) {
+  start();
+  publish(1);
+  for (int i = 0; i < 10; ++i) publish_no_event();
+  publish(1);
+  auto batcher = this->batcher({.age = 1h, .events = 4});
+  for (const std::size_t events : {1, 0, 1}) {
+    const Batch* const batch = batcher->poll(now());
+    ASSERT_NE(batch, nullptr);
+    EXPECT_EQ(batch->why, Closed::count);
+    EXPECT_EQ(batch->end - batch->first, 4u);
+    EXPECT_EQ(batch->events.size(), events);
+    batcher->next();
+  }
+  EXPECT_EQ(batcher->invalid(), 10u);
 }
 
 // As in bus/acks_test.cpp: a live_only topic whose disk fails has lost, when it is reopened, what its pages have lost.

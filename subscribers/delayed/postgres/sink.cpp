@@ -139,7 +139,13 @@ std::uint64_t Sink::stand_by(MonotonicTime now) {
 
 std::uint64_t Sink::lead(MonotonicTime now) {
   std::uint64_t work = 0;
-  for (Topic& topic : topics_) {
+  const auto stands = [&] {
+    return error_ || !token_ || connection_ == nullptr || breaker_.state() == BreakerState::open;
+  };
+  renew_if_due(now);  // first, so that no topic's trouble costs the lease
+  if (stands()) return work;
+  for (auto it = topics_.begin(); it != topics_.end(); ++it) {
+    Topic& topic = *it;
     if (!topic.batcher) follow(topic, now);
     if (const Batch* const batch = topic.batcher ? topic.batcher->poll(now) : nullptr) {
       write(topic, *batch, now);
@@ -149,9 +155,12 @@ std::uint64_t Sink::lead(MonotonicTime now) {
       topic.batcher.reset();
       refused_by_the_bus(topic, why, now);
     }
-    if (error_ || !token_ || connection_ == nullptr || breaker_.state() == BreakerState::open) return work;
+    if (stands()) {
+      // The others first next time: a table that does not take its rows keeps only its own topic waiting.
+      topics_.splice(topics_.end(), topics_, it);
+      return work;
+    }
   }
-  renew_if_due(now);
   return work;
 }
 
@@ -200,6 +209,23 @@ DatabaseResult<std::optional<Position>> Sink::position_of(const Topic& topic) {
   return std::nullopt;
 }
 
+// A name that the core knows from another database begins like a new one, which is not found: where that database is,
+// this one would have a hole. Who may not manage the topic may still have a name that begins no later than the log.
+Status Sink::begin_anew(const Topic& topic) {
+  Status reset = bus_.reset_consumer(topic.name, options_.name, options_.start);
+  if (reset || reset.error().code == ErrorCode::not_found) return {};
+  if (reset.error().code != ErrorCode::not_permitted) return reset;
+  const auto status = bus_.status();
+  if (!status) return fail(status.error());
+  for (const auto& one : status->topics) {
+    if (one->name != topic.name) continue;
+    for (const auto& consumer : one->consumers) {
+      if (consumer->name == options_.name && consumer->acked > one->first_offset) return reset;
+    }
+  }
+  return {};
+}
+
 // The core's checkpoint gives way to the database's.
 Result<Subscriber> Sink::subscribe(const Topic& topic, const std::optional<Position>& from) {
   SubscribeOptions options{.level = Level::synced,
@@ -207,8 +233,7 @@ Result<Subscriber> Sink::subscribe(const Topic& topic, const std::optional<Posit
                            .on_gap = {},
                            .consumer = options_.name,
                            .take_over = true};
-  // A name that the core knows from another database begins like a new one, which is not found.
-  if (!from) (void)bus_.reset_consumer(topic.name, options_.name, options_.start);
+  if (!from) MILLRACE_TRY(begin_anew(topic));
   auto subscriber = bus_.subscribe(topic.name, options);
   // The core's checkpoint may lie before the first event there is; then the database's may still lie behind.
   const bool elsewhere = subscriber ? from && subscriber->follower()->position().offset != from->offset

@@ -85,6 +85,7 @@ class Sink {
   std::uint64_t lead(MonotonicTime now);
   void follow(Topic& topic, MonotonicTime now);
   [[nodiscard]] DatabaseResult<std::optional<Position>> position_of(const Topic& topic);
+  [[nodiscard]] Status begin_anew(const Topic& topic);
   [[nodiscard]] Result<Subscriber> subscribe(const Topic& topic, const std::optional<Position>& from);
   void refused_by_the_bus(Topic& topic, const Error& error, MonotonicTime now);
   void write(Topic& topic, const Batch& batch, MonotonicTime now);

@@ -2,7 +2,12 @@
 // that one sink writes at a time; and that a database that is away is waited for, and seen.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pwd.h>
+#include <unistd.h>
 
+#include <filesystem>
+
+#include "subscribers/delayed/postgres/sink.hpp"
 #include "subscribers/delayed/postgres/testing/sink_rig.hpp"
 
 namespace millrace::delayed::postgres {
@@ -22,6 +27,42 @@ class Sink : public testing::WithSinks {
     const auto migrated = tables();
     connect_database();
   }
+};
+
+// A topic that only root may manage, and somebody else.
+class SinkOfAnotherUser : public Sink {
+ protected:
+  SinkOfAnotherUser() { topics_config_ = "[topics.trade_events]\nwriters = [\"root\"]\n"; }
+  void SetUp() override {
+    nobody_ = ::getpwnam("nobody");
+    if (::geteuid() != 0 || nobody_ == nullptr) GTEST_SKIP() << "only root can be somebody else";
+    Sink::SetUp();
+  }
+  // By whom it is connected, the core sees once.
+  std::unique_ptr<Bus> connect_as_nobody() {
+    std::filesystem::permissions(core().folder(), std::filesystem::perms(0755));
+    EXPECT_EQ(::seteuid(nobody_->pw_uid), 0);
+    auto bus = millrace::testing::connect(core());
+    EXPECT_EQ(::seteuid(0), 0);
+    return bus;
+  }
+  // Works until the database has a checkpoint, or there is an error.
+  std::unique_ptr<postgres::Sink> sink_in_here(Bus& bus, const std::string& name) {
+    SinkOptions options;
+    options.database = uri();
+    options.name = name;
+    options.topics = {"trade_events"};
+    options.holder = "test";
+    auto sink = postgres::Sink::open(bus, options).value();
+    EXPECT_TRUE(eventually([&] {
+      sink->do_work(system_clock().monotonic());
+      return sink->error() || ask("SELECT count(*) FROM sink_checkpoints") == "1";
+    }));
+    return sink;
+  }
+
+ private:
+  const passwd* nobody_ = nullptr;
 };
 
 // Of the name, as the database shows it.
@@ -161,6 +202,31 @@ TEST_F(Sink, GoesOnWhereTheDatabaseIsWhateverTheCoreSaysOfItsConsumer) {
   EXPECT_TRUE(eventually([&] { return acknowledged() == published(); }));
 }
 
+TEST_F(SinkOfAnotherUser, DoesNotBeginANewDatabaseWhereAnotherOneIs) {
+  publish(1000);
+  {
+    Process first = sink();
+    ASSERT_TRUE(all_written()) << first.errors();
+    ASSERT_TRUE(eventually([&] { return acknowledged() == published(); }));
+    first.signal(SIGTERM);
+    ASSERT_EQ(first.wait(), 0) << first.errors();
+  }
+  ask("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+  (void)tables();
+  const auto bus = connect_as_nobody();
+  ASSERT_NE(bus, nullptr);
+  const auto same_name = sink_in_here(*bus, "postgres");
+  ASSERT_TRUE(same_name->error()) << "begins at offset " << ask("SELECT next_offset FROM sink_checkpoints");
+  EXPECT_THAT(same_name->error()->message, HasSubstr("may not manage 'trade_events'"));
+  same_name->stop();
+  const auto new_name = sink_in_here(*bus, "new");
+  ASSERT_FALSE(new_name->error()) << new_name->error()->message;
+  ASSERT_TRUE(eventually([&] {
+    new_name->do_work(system_clock().monotonic());
+    return ask("SELECT count(*), min(log_offset) FROM trades") == "999|0";
+  })) << ask("SELECT count(*), min(log_offset) FROM trades");
+}
+
 TEST_F(Sink, SaysWhatIsWrongAtTheStart) {
   EXPECT_THAT(end_of(sink({}, "no_such_topic")), ::testing::AllOf(StartsWith("1: "), HasSubstr("no_such_topic")));
   EXPECT_THAT(
@@ -208,30 +274,51 @@ TEST_F(Sink, StartedBeforeItsDatabaseWaitsForItAndThenMakesItsTables) {
 }
 
 TEST_F(Sink, ABatchThatTakesLongerThanTheLeaseKeepsTheLeadership) {
-  Process first = sink();
+  // Long, so that no renewal is late by the rest of it, however busy the machine is.
+  const auto leased = [&] { return sink({}, "trade_events,account_events,market_l2", "3s"); };
+  Process first = leased();
   ASSERT_TRUE(comes_to(leaders, "1")) << first.errors();
   publish(10);
   ASSERT_TRUE(all_written()) << first.errors();
-  Process second = sink();
+  Process second = leased();
   ASSERT_TRUE(comes_to(standbys, "1")) << second.errors();
-  // The batch stands behind a lock, for several leases of 0.7 s by the database's clock.
-  Connection blocker = testing::connect(uri());
-  testing::query(blocker, "BEGIN; LOCK TABLE trades IN SHARE MODE");
+  // The batch stands at a gate, for more than two leases by the database's clock.
+  ask("CREATE TABLE gate AS SELECT 1; CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN WHILE "
+      "EXISTS "
+      "(SELECT FROM gate) LOOP PERFORM pg_sleep(0.01); END LOOP; RETURN NULL; END $$; "
+      "CREATE TRIGGER stand AFTER INSERT ON trades FOR EACH STATEMENT EXECUTE FUNCTION stand()");
   publish(10);
-  ASSERT_TRUE(
-      comes_to("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE "
-               "'%INSERT INTO trades%'",
-               "1"));
+  const auto at_the_gate =
+      "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query LIKE '%INSERT INTO trades%'";
+  ASSERT_TRUE(comes_to(at_the_gate, "1")) << first.errors();
   ask("CREATE TABLE began AS SELECT clock_timestamp() AS at");
-  ASSERT_TRUE(comes_to("SELECT heartbeat > at + interval '2 s' OR token > 1 FROM sink_leader, began", "t"))
+  ASSERT_TRUE(comes_to("SELECT heartbeat > at + interval '7 s' OR token > 1 FROM sink_leader, began", "t"))
       << first.errors();
-  testing::query(blocker, "COMMIT");
+  EXPECT_TRUE(comes_to(at_the_gate, "1")) << "it is still that batch";
+  ask("DELETE FROM gate");
   ASSERT_TRUE(all_written()) << first.errors();
   publish(10);
   ASSERT_TRUE(all_written()) << first.errors();
   EXPECT_EQ(ask("SELECT token FROM sink_leader"), "1") << first.errors() << second.errors();
   EXPECT_EQ(ask("SELECT DISTINCT token FROM sink_checkpoints"), "1");
   EXPECT_EQ(ask(standbys), "1");
+}
+
+TEST_F(Sink, ATableThatTakesNothingKeepsOnlyItsOwnTopicWaiting) {
+  Process first = sink({}, "trade_events,account_events,market_l2", "4s");
+  publish(10);
+  ASSERT_TRUE(all_written()) << first.errors();
+  ask("ALTER TABLE trades RENAME TO elsewhere");
+  publish(2000);
+  const auto others = "SELECT min(next_offset) FROM sink_checkpoints WHERE topic <> 'trade_events'";
+  ASSERT_TRUE(comes_to(others, std::to_string(published()))) << first.errors();
+  EXPECT_EQ(ask("SELECT next_offset FROM sink_checkpoints WHERE topic = 'trade_events'"), "10");
+  // With nothing to write but what is refused, it leads for longer than its lease.
+  ask("CREATE TABLE began AS SELECT clock_timestamp() AS at");
+  ASSERT_TRUE(comes_to("SELECT heartbeat > at + interval '5 s' FROM sink_leader, began", "t")) << first.errors();
+  ask("ALTER TABLE elsewhere RENAME TO trades");
+  ASSERT_TRUE(all_written()) << first.errors();
+  expect_the_tables_are_the_log();
 }
 
 TEST_F(Sink, RefusesTablesOfAnotherSinkOrLog) {

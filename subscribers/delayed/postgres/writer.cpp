@@ -116,6 +116,10 @@ DatabaseResult<void> Writer::bury(const Event& event, const DatabaseError& why) 
     done = insert();
   }
   if (!done) return tl::unexpected(done.error());
+  // Each that lives on has a lock in the server's memory, which has room for some thousands.
+  if (const auto released = connection_->run("RELEASE SAVEPOINT letter"); !released) {
+    return tl::unexpected(released.error());
+  }
   return {};
 }
 

@@ -267,6 +267,23 @@ TEST_F(Writing, ABatchOfNothingButBadRowsIsAllDeadLetters) {
   ASSERT_TRUE(write(writer, trades(300, 1).batch()));
 }
 
+TEST_F(Writing, DeadLettersHoldNoLocksThatAddUp) {
+  query(connection(),
+        "CREATE TABLE locks (held bigint); CREATE FUNCTION count_locks() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO locks SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND pid = pg_backend_pid(); "
+        "RETURN NULL; END $$; "
+        "CREATE TRIGGER count_locks AFTER INSERT ON dead_letters FOR EACH ROW EXECUTE FUNCTION count_locks()");
+  Writer writer = this->writer<TradeEvent>("trade_events");
+  MadeEvents<TradeEvent> events;
+  for (int i = 0; i < 300; ++i) {
+    events.add([](TradeEvent& trade) { trade.mutate_aggressor(static_cast<schemas::Side>(3)); });
+  }
+  const auto written = write(writer, events.batch());
+  ASSERT_TRUE(written) << written.error().message;
+  EXPECT_EQ(ask("SELECT count(*) FROM locks"), "300");
+  EXPECT_EQ(ask("SELECT max(held) < 10 FROM locks"), "t") << ask("SELECT max(held) FROM locks");
+}
+
 TEST_F(Writing, AnEventThatFailedItsVerifierIsADeadLetter) {
   Writer writer = this->writer<TradeEvent>("trade_events");
   MadeEvents<TradeEvent> events;

@@ -1,7 +1,5 @@
 #include "subscribers/delayed/risk/alert.hpp"
 
-#include <algorithm>
-
 #include "schemas/text.hpp"
 
 namespace millrace::delayed::risk {
@@ -77,7 +75,8 @@ bool Standing::all_stale() const {
 }
 
 bool Standing::stale(std::string_view account) const {
-  return std::any_of(stale_.begin(), stale_.end(), [&](const Staleness& one) { return one.account == account; });
+  const auto found = stale_.lower_bound({std::string(account), RiskReason{}, "", ""});
+  return found != stale_.end() && found->account == account;
 }
 
 void Standing::save(StateWriter& into) const {

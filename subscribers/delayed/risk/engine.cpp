@@ -12,6 +12,13 @@ namespace {
 
 constexpr std::uint64_t kEventsPerStep = 4096;
 
+// The log never had them, or what it has is no event of the topic's type.
+bool lacks_events(const Batch& batch) {
+  return batch.events.size() < batch.end - batch.first ||
+         std::any_of(batch.gaps.begin(), batch.gaps.end(),
+                     [](const Gap& gap) { return gap.reason == Gap::Reason::not_recorded; });
+}
+
 bool may_try_again(PublishStatus status) {
   return status == PublishStatus::back_pressured || status == PublishStatus::refused ||
          status == PublishStatus::disconnected;
@@ -25,6 +32,8 @@ Engine::Engine(Parts parts, const Limits& limits, BatchLimits batches, SnapshotP
       judge_(memory_.state, limits_, memory_.standing),
       input_health_(std::move(parts.input_health)),
       health_(parts.health),
+      health_missed_(parts.health_missed),
+      status_(std::move(parts.status)),
       alerts_(parts.alerts),
       snapshots_(parts.snapshots),
       run_(std::move(parts.run)),
@@ -60,11 +69,16 @@ std::uint64_t Engine::events_read() const {
 }
 
 // The event of the batch that comes next, or nullptr if there is none now, or coming back none that may be taken yet.
-const Event* Engine::next(Topic& topic, MonotonicTime now) {
+const Event* Engine::next(Input input, MonotonicTime now) {
+  Topic& topic = this->topic(input);
   if (coming_back_ && topic.read->end >= topic.back) return nullptr;
   if (topic.batch == nullptr) {
     topic.batch = coming_back_ ? topic.batcher->flush(now) : topic.batcher->poll(now);
     topic.taken = 0;
+    // Positions and balances rest on every event; of books the next one says it all.
+    if (topic.batch != nullptr && input != Input::books && lacks_events(*topic.batch)) {
+      input_health_.events_missing(input);
+    }
   }
   if (topic.batch == nullptr) return nullptr;
   if (topic.taken == topic.batch->events.size()) {  // the rest failed their verifier
@@ -114,14 +128,8 @@ std::uint64_t Engine::take(Input input, MonotonicTime now) {
   std::uint64_t count = 0;
   std::optional<Offset> last;
   while (count < kEventsPerStep && waiting_.empty()) {
-    const Event* const event = next(topic, now);
+    const Event* const event = next(input, now);
     if (event == nullptr) break;
-    if (topic.taken == 0 && input != Input::books) {
-      const auto& gaps = topic.batch->gaps;
-      const bool lost =
-          std::any_of(gaps.begin(), gaps.end(), [](const Gap& gap) { return gap.reason == Gap::Reason::not_recorded; });
-      if (lost) input_health_.events_missing(input);
-    }
     // Before it is judged: what an alert names is what was judged.
     topic.read->end = event->offset->next();
     topic.read->newest = event->record_time;
@@ -169,11 +177,20 @@ void Engine::judge_all() {
   for (const auto account : accounts) judge(account);
 }
 
+// What was missed, the status has; until it does, nothing is known.
+void Engine::hear_health(bool away) {
+  if (health_ == nullptr) return;
+  (void)health_->poll<schemas::HealthEvent>(
+      [this](const schemas::HealthEvent& event, const Event&) { input_health_.apply(event); });
+  if (!error_) error_ = health_->error();
+  if (!*health_missed_ || away) return;
+  const auto status = status_();
+  if (!status) return log().warn("system.health was missed, and there is no status: {}", status.error().message);
+  input_health_.apply(*status);
+  *health_missed_ = false;
+}
+
 void Engine::look_at_health() {
-  if (health_ != nullptr) {
-    (void)health_->poll<schemas::HealthEvent>(
-        [this](const schemas::HealthEvent& event, const Event&) { input_health_.apply(event); });
-  }
   bool away = false;
   for (std::size_t i = 0; i < kInputs; ++i) {
     const auto freshness = topics_[i].batcher->follower().freshness();
@@ -181,7 +198,8 @@ void Engine::look_at_health() {
     away = away || !freshness.connected;
     input_health_.lag(static_cast<Input>(i), freshness.recorded_end > end ? freshness.recorded_end - end : 0);
   }
-  input_health_.core_away(away);
+  hear_health(away);
+  input_health_.core_away(away || (health_ != nullptr && *health_missed_));
   if (coming_back_) return;
   const bool was_stale = memory_.standing.all_stale();
   input_health_.judge(memory_.standing, found_);
@@ -253,6 +271,7 @@ void Engine::publish_waiting() {
 
 std::uint64_t Engine::do_work(MonotonicTime now) {
   if (error_) return 0;
+  alerts_->idle();  // however much there is to read, it lives
   publish_waiting();
   if (!waiting_.empty()) return 0;
   look_at_health();
@@ -268,7 +287,6 @@ std::uint64_t Engine::do_work(MonotonicTime now) {
   }
   write_snapshot(now);
   if (work == 0) {
-    alerts_->idle();
     for (const Topic& topic : topics_) {
       if (!error_ && topic.batch == nullptr) error_ = topic.batcher->error();
     }
@@ -297,8 +315,8 @@ void Engine::write_snapshot(MonotonicTime now) {
     const millrace::Position position = topics_[i].batcher->follower().position();
     logs[i] = {position.log_id, position.run};
   }
-  auto bytes = std::make_shared<const std::vector<std::byte>>(encode(logs, memory_));
-  writing_ = run_([folder = snapshots_, at, bytes] { return folder->write(at, *bytes); });
+  auto contents = std::make_shared<const std::vector<std::byte>>(contents_of(logs, memory_));
+  writing_ = run_([folder = snapshots_, at, contents] { return folder->write(at, enclose(*contents)); });
   snapshot_at_ = at;
   snapshot_time_ = now;
 }

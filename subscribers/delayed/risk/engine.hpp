@@ -45,7 +45,11 @@ class Engine final : public Agent {
 
   struct Parts {
     std::array<Subscriber, kInputs> inputs;  // each from where the memory stands, at level synced
-    Subscriber* health;                      // of system.health; may be null
+    // Of system.health; may be null. At level live: that a disk hangs is recorded when it hangs no more.
+    Subscriber* health;
+    bool* health_missed;  // its gaps set it
+    // How things are, asked for then.
+    std::function<Result<control::StatusReportT>()> status;
     Publisher* alerts;
     Memory memory;
     std::optional<Alert> last;  // in the log
@@ -80,12 +84,13 @@ class Engine final : public Agent {
   };
 
   [[nodiscard]] Topic& topic(Input input) { return topics_[static_cast<std::size_t>(input)]; }
-  [[nodiscard]] const Event* next(Topic& topic, MonotonicTime now);
+  [[nodiscard]] const Event* next(Input input, MonotonicTime now);
   std::uint64_t take(Input input, MonotonicTime now);
   void apply(Input input, const Event& event);
   void judge(std::string_view account);
   void judge_touched();
   void judge_all();
+  void hear_health(bool away);
   void look_at_health();
   // Takes up what was found to say: it stands from now on, and waits to be published. `input`: the topic of its cause;
   // empty: each names its own.
@@ -100,6 +105,8 @@ class Engine final : public Agent {
   InputHealth input_health_;
   std::array<Topic, kInputs> topics_;
   Subscriber* health_;
+  bool* health_missed_;
+  std::function<Result<control::StatusReportT>()> status_;
   Publisher* alerts_;
   bool coming_back_ = true;
   std::vector<Alert> found_;

@@ -82,6 +82,21 @@ TEST(RiskEngine, ExposureAndLossGoByTheMiddleOfTheBookOrElseByTheLastTrade) {
   EXPECT_EQ(texts[2], "cleared alice  loss 17.500/50.000") << "2.50 won on MILL, 20 lost on RACE";
 }
 
+TEST(RiskEngine, ABookThatLeavesItsSidesOutIsOneWithoutThem) {
+  Rig rig(limits_of("[accounts.alice]\nloss = 10\n"));
+  rig.start();
+  rig.trade("MILL", "alice", "bob", {10, 0}, {1, 0});
+  rig.book("MILL", 9, 11, 0);
+  flatbuffers::FlatBufferBuilder book;
+  schemas::Text16 instrument;
+  schemas::set_text(&instrument, "MILL");
+  schemas::FinishMarketL2Buffer(book, schemas::CreateMarketL2(book, &instrument));
+  rig.publish("market_l2", book);
+  rig.run();
+  EXPECT_EQ(rig.engine().memory().state.books_read.end, Offset(2));
+  EXPECT_FALSE(rig.engine().memory().state.books.mid("MILL")) << "what it does not have is not there";
+}
+
 TEST(RiskEngine, MarginUseIsOfTheBalance) {
   Rig rig(limits_of("clear_percent = 50\n[defaults]\nmargin_use = \"0.8\"\n"));
   rig.start();
@@ -142,6 +157,70 @@ TEST(RiskEngine, AnEngineThatStartsAgainStaysStaleUntilItHearsOtherwise) {
   EXPECT_EQ(texts_of(rig).size(), 4u);
 }
 
+TEST(RiskEngine, HealthIsHeardThoughNoDiskHasTakenIt) {
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.start();
+  rig.run();
+  rig.health("trade_events", "maker", HealthState::disk_stalled);
+  rig.step();  // and nothing of system.health is recorded
+  rig.bus("risk_alerts").settle();
+  EXPECT_EQ(texts_of(rig), Texts{"stale  publisher_unwell trade_events maker"});
+}
+
+TEST(RiskEngine, WhatItMissedOfTheHealthItAsksFor) {
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.start();
+  rig.health("trade_events", "maker", HealthState::healthy);
+  rig.health("trade_events", "other", HealthState::healthy);
+  rig.run();
+  // More than the ring has, and this in the midst of it.
+  for (int i = 0; i < 20'000; ++i) {
+    rig.health("orders", "somebody", HealthState::healthy);
+    if (i == 10'000) rig.health("trade_events", "maker", HealthState::failed);
+  }
+  rig.run();
+  EXPECT_EQ(texts_of(rig), Texts{"stale  core_away  "}) << "nothing is known";
+  rig.status("trade_events", "maker", control::PublisherState::failed);
+  rig.run();
+  EXPECT_EQ(texts_of(rig),
+            (Texts{"stale  core_away  ", "fresh  core_away  ", "stale  publisher_unwell trade_events maker",
+                   "stale  publisher_unwell trade_events other"}))
+      << "and who is not there any more is not well";
+}
+
+TEST(RiskEngine, AnEngineThatHasMuchToReadShowsThatItLives) {
+  Rig rig(limits_of(""));
+  for (int i = 0; i < 1000; ++i) rig.trade("MILL", "alice", "bob", {10, 0}, {1, 0});
+  rig.settle();
+  rig.start();
+  rig.step();  // nothing was judged before
+  int rounds = 0;
+  for (auto before = rig.signs_of_life(); rig.step() > 0; before = rig.signs_of_life()) {
+    EXPECT_GT(rig.signs_of_life(), before);
+    ++rounds;
+  }
+  EXPECT_GT(rounds, 10);
+}
+
+TEST(RiskEngine, NothingIsJudgedOverATradeOrAnAccountThatCannotBeRead) {
+  for (const char* const topic : {"trade_events", "account_events"}) {
+    Rig rig(limits_of("[defaults]\nposition = 10\nmargin_use = \"0.5\""));
+    rig.start();
+    rig.spoil(topic);
+    rig.run();  // alone in its batch
+    rig.trade("MILL", "alice", "bob", {10, 0}, {11, 0});
+    rig.account("alice", 10, 9);
+    rig.run();
+    EXPECT_EQ(texts_of(rig), Texts{std::string("stale  events_missing ") + topic + " "});
+  }
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.start();
+  rig.spoil("market_l2");
+  rig.trade("MILL", "alice", "", {10, 0}, {11, 0});
+  rig.run();
+  EXPECT_EQ(texts_of(rig), Texts{"breached alice MILL position 11/10"}) << "the next book says it all";
+}
+
 TEST(RiskEngine, AnInputThatLagsIsStaleUntilHalfOfTheLag) {
   Rig rig(limits_of("max_lag = 100\n[defaults]\nposition = 10"));
   rig.start();
@@ -151,6 +230,30 @@ TEST(RiskEngine, AnInputThatLagsIsStaleUntilHalfOfTheLag) {
   const auto texts = texts_of(rig);
   EXPECT_EQ(texts, (Texts{"stale  input_lags trade_events ", "fresh  input_lags trade_events ",
                           "breached alice MILL position 56/10", "breached bob MILL position 56/10"}));
+}
+
+TEST(RiskEngine, AnInputThatEndsBeforeWhatWasJudgedIsAnErrorAndNotSilence) {
+  Rig rig(limits_of("[defaults]\nposition = 10"));
+  rig.trade("MILL", "alice", "bob", {10, 0}, {11, 0});
+  rig.settle();
+  {
+    const auto before = rig.bus("risk_alerts").publisher("risk");
+    ASSERT_TRUE(before->publish<schemas::RiskAlert>([](schemas::RiskAlert& alert) {
+      alert.mutate_state(RiskState::fresh);
+      alert.mutate_trades_end(2);
+    }));
+    rig.bus("risk_alerts").publisher_died("risk");
+    rig.settle();
+  }
+  const Status started = rig.try_to_start(true);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().code, ErrorCode::rolled_back);
+  EXPECT_NE(started.error().message.find("'trade_events' up to offset 2, and the log ends at 1"), std::string::npos)
+      << started.error().message;
+  rig.die();
+  rig.trade("MILL", "bob", "alice", {10, 0}, {1, 0});
+  rig.settle();
+  rig.start();
 }
 
 TEST(RiskEngine, AnAccountWhoseNumbersDoNotFitIsNotJudgedAndTheOthersAre) {

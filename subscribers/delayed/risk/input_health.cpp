@@ -18,6 +18,7 @@ bool is_input(std::string_view topic) {
 }  // namespace
 
 void InputHealth::apply(const control::StatusReportT& status) {
+  no_more_well();  // who is not in it any more
   for (const auto& topic : status.topics) {
     if (!is_input(topic->name)) continue;
     topics_unwell_[topic->name] = topic->state != control::TopicState::ok;
@@ -40,10 +41,7 @@ void InputHealth::apply(const control::StatusReportT& status) {
 void InputHealth::apply(const schemas::HealthEvent& event) {
   const HealthState state = event.new_state();
   if (event.subject() == HealthSubject::core && event.reason() == HealthReason::started) {
-    // Who does not come back to the new core is dead, and nobody says so.
-    for (auto& [name, known] : publishers_) {
-      if (known == Known::well) known = Known::unwell;
-    }
+    no_more_well();  // who does not come back to the new core is dead, and nobody says so
     for (auto& [topic, unwell] : topics_unwell_) unwell = false;  // the new one says so if its disk is not well
     return;
   }
@@ -54,6 +52,12 @@ void InputHealth::apply(const schemas::HealthEvent& event) {
   publishers_[{topic, std::string(schemas::text(event.name()))}] = state == HealthState::healthy  ? Known::well
                                                                    : state == HealthState::closed ? Known::gone
                                                                                                   : Known::unwell;
+}
+
+void InputHealth::no_more_well() {
+  for (auto& [name, known] : publishers_) {
+    if (known == Known::well) known = Known::unwell;
+  }
 }
 
 void InputHealth::lag(Input input, std::uint64_t behind) {

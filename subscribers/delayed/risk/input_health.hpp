@@ -23,7 +23,8 @@ class InputHealth {
  public:
   explicit InputHealth(std::uint64_t max_lag) : max_lag_(max_lag) {}
 
-  // How things are at the start; then what changes. Events from before the status do no harm.
+  // How things are, at the start and wherever events were missed; then what changes. Events from before the status do
+  // no harm.
   void apply(const control::StatusReportT& status);
   void apply(const schemas::HealthEvent& event);
   // `behind`: events that are recorded and not read yet. Stale above max_lag, fresh again at half of that.
@@ -38,6 +39,9 @@ class InputHealth {
 
  private:
   enum class Known { well, unwell, gone };
+
+  // Those who are, until something is heard of them.
+  void no_more_well();
 
   std::uint64_t max_lag_;
   std::map<std::pair<std::string, std::string>, Known> publishers_;  // by topic and name

@@ -28,13 +28,6 @@ std::optional<Amount> sum(const std::optional<Amount>& a, const std::optional<Am
 
 }  // namespace
 
-std::optional<Amount> unrealised(const State& state, std::string_view name, const Trades::Instrument& instrument,
-                                 const Position& position) {
-  const auto worth = multiply(state.mark(name, instrument), Amount{position.quantity, instrument.quantity_scale});
-  const unsigned scale = 0U + instrument.price_scale + instrument.quantity_scale;
-  return worth ? add(*worth, {-position.cost, scale}) : std::nullopt;
-}
-
 std::optional<Sums> sums_of(const State& state, std::string_view account) {
   Sums sums;
   const Trades::Holding* const holding = state.trades.holding(account);
@@ -48,8 +41,8 @@ std::optional<Sums> sums_of(const State& state, std::string_view account) {
     const unsigned scale = 0U + instrument->price_scale + instrument->quantity_scale;
     realised_sum = sum(realised_sum, Amount{position.realised, scale});
     if (position.quantity == 0 && position.cost == 0) continue;
-    unrealised_sum = sum(unrealised_sum, unrealised(state, name, *instrument, position));
     const auto worth = multiply(state.mark(name, *instrument), Amount{position.quantity, instrument->quantity_scale});
+    unrealised_sum = sum(unrealised_sum, sum(worth, Amount{-position.cost, scale}));  // beyond what it cost
     net = sum(net, worth);
     gross = sum(gross, worth ? std::optional(absolute(*worth)) : std::nullopt);
   }
@@ -57,29 +50,17 @@ std::optional<Sums> sums_of(const State& state, std::string_view account) {
   return Sums{*realised_sum, *unrealised_sum, *gross, *net};
 }
 
-void Judge::judge_one(Alert about, const Amount& value, const Amount* limit, std::vector<Alert>& said) const {
-  const bool stands = standing_.breached(about.account, about.instrument, about.kind);
-  if (limit == nullptr && !stands) return;
-  if (limit != nullptr) {
-    const Amount held = about.kind == RiskLimit::net_exposure ? absolute(value) : value;
-    if (stands) {
-      const auto hundredfold = multiply(held, Amount{100, 0});
-      const auto mark = multiply(*limit, Amount{limits_.clear_percent, 0});
-      const auto order = hundredfold && mark ? compare(*hundredfold, *mark) : std::nullopt;
-      if (!order || *order > 0) return;  // too large to compare is beyond any limit
-    } else {
-      const auto order = compare(held, *limit);
-      if (order && *order <= 0) return;
-      if (!order && held.units < 0) return;
-    }
+bool Judge::turns(RiskLimit kind, const Amount& value, const Amount* limit, bool stands) const {
+  if (limit == nullptr) return stands;
+  const Amount held = kind == RiskLimit::net_exposure ? absolute(value) : value;
+  if (stands) {
+    const auto hundredfold = multiply(held, Amount{100, 0});
+    const auto mark = multiply(*limit, Amount{limits_.clear_percent, 0});
+    const auto order = hundredfold && mark ? compare(*hundredfold, *mark) : std::nullopt;
+    return order && *order <= 0;  // too large to compare is beyond any limit
   }
-  about.state = stands ? RiskState::cleared : RiskState::breached;
-  const Amount none;
-  const Amount& shown_limit = limit != nullptr ? *limit : none;
-  about.scale = static_cast<std::uint8_t>(scale_for(value, shown_limit));
-  about.value = units_at(value, about.scale);
-  about.limit = units_at(shown_limit, about.scale);
-  said.push_back(std::move(about));
+  const auto order = compare(held, *limit);
+  return order ? *order > 0 : held.units >= 0;
 }
 
 void Judge::judge(std::string_view account, std::vector<Alert>& said) const {
@@ -101,10 +82,16 @@ void Judge::judge(std::string_view account, std::vector<Alert>& said) const {
   }
   const AccountLimits& limits = limits_.of(account);
   const auto judge_as = [&](RiskLimit kind, std::string_view instrument, const Amount& value, const Amount* limit) {
-    Alert one = about;
+    const bool stands = standing_.breached(account, instrument, kind);
+    if (!turns(kind, value, limit, stands)) return;
+    Alert& one = said.emplace_back(about);
     one.kind = kind;
     one.instrument = instrument;
-    judge_one(std::move(one), value, limit, said);
+    one.state = stands ? RiskState::cleared : RiskState::breached;
+    const Amount shown = limit != nullptr ? *limit : Amount{};
+    one.scale = static_cast<std::uint8_t>(scale_for(value, shown));
+    one.value = units_at(value, one.scale);
+    one.limit = units_at(shown, one.scale);
   };
   const auto limit_of = [](const std::optional<Amount>& limit) { return limit ? &*limit : nullptr; };
   if (const Trades::Holding* const holding = state_.trades.holding(account)) {

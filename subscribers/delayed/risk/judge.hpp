@@ -23,10 +23,6 @@ struct Sums {
 // nullopt: a number does not fit.
 [[nodiscard]] std::optional<Sums> sums_of(const State& state, std::string_view account);
 
-// What a position would bring in at its mark beyond its cost. nullopt: it does not fit.
-[[nodiscard]] std::optional<Amount> unrealised(const State& state, std::string_view name,
-                                               const Trades::Instrument& instrument, const Position& position);
-
 class Judge {
  public:
   Judge(const State& state, const Limits& limits, const Standing& standing)
@@ -36,7 +32,8 @@ class Judge {
   void judge(std::string_view account, std::vector<Alert>& said) const;
 
  private:
-  void judge_one(Alert about, const Amount& value, const Amount* limit, std::vector<Alert>& said) const;
+  // Whether there is something to say, given whether it `stands` as breached.
+  [[nodiscard]] bool turns(RiskLimit kind, const Amount& value, const Amount* limit, bool stands) const;
 
   const State& state_;
   const Limits& limits_;

@@ -68,6 +68,9 @@ positions = 7
   EXPECT_THAT(error_of("a = [1,\n"), HasSubstr("risk.toml:"));
   EXPECT_THAT(error_of("accounts = 3"), HasSubstr("risk.toml:1:12: accounts: wants a table"));
   EXPECT_THAT(load_limits("/no/such/file").error().message, HasSubstr("/no/such/file"));
+  const auto folder = load_limits(::testing::TempDir());
+  ASSERT_FALSE(folder) << "a file that cannot be read is not one without limits";
+  EXPECT_THAT(folder.error().message, HasSubstr("cannot read the limits " + ::testing::TempDir()));
 }
 
 }  // namespace

@@ -59,7 +59,9 @@ Status connect_and_run(const CommandLine& line, const Limits& limits) {
   }
 
   // Followed before the status is asked for, so that no change falls between the two.
-  auto health = (*bus)->subscribe("system.health", {.level = Level::recorded});
+  bool health_missed = false;
+  auto health =
+      (*bus)->subscribe("system.health", {.level = Level::live, .on_gap = [&](const Gap&) { health_missed = true; }});
   if (!health) return fail(health.error());
   InputHealth input_health(limits.max_lag);
   const auto status = (*bus)->status();
@@ -76,12 +78,17 @@ Status connect_and_run(const CommandLine& line, const Limits& limits) {
   if (!said) return fail(said.error());
   Memory memory;
   if (snapshot) memory = std::move(snapshot->memory);
-  auto last = take_alerts(*said, alerts->id(), recorded, memory);
+  auto last = take_alerts(*said, *alerts, recorded, memory);
   if (!last) return fail(last.error());
+  MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
+  MILLRACE_TRY(check_reach(Input::books, *books, *last));
+  MILLRACE_TRY(check_reach(Input::accounts, *accounts, *last));
   log().info("goes on behind alert {}{}", recorded.value(), snapshot ? ", with its snapshot" : "");
 
   Engine engine({.inputs = {std::move(*trades), std::move(*books), std::move(*accounts)},
                  .health = &*health,
+                 .health_missed = &health_missed,
+                 .status = [&bus] { return (*bus)->status(); },
                  .alerts = &*alerts,
                  .memory = std::move(memory),
                  .last = std::move(*last),

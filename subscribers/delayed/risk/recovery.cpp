@@ -44,14 +44,15 @@ Result<std::optional<Snapshot>> newest(wal::SnapshotFolder& folder, Sequence rec
   return found;
 }
 
-Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded, Memory& memory) {
+Result<std::optional<Alert>> take_alerts(Subscriber& alerts, Publisher& publisher, Sequence recorded, Memory& memory) {
   std::optional<Alert> last;
   Sequence seen;
   bool missing = false;
   const MonotonicTime by = system_clock().monotonic() + kAlertsWithin;
   while (seen < recorded) {
+    publisher.idle();
     const auto count = alerts.poll<schemas::RiskAlert>([&](const schemas::RiskAlert& event, const Event& at) {
-      if (at.publisher != publisher || at.sequence() > recorded) return;
+      if (at.publisher != publisher.id() || at.sequence() > recorded) return;
       seen = at.sequence();
       last = read(event);
       last->cause = at.frame.cause();
@@ -61,13 +62,19 @@ Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publish
       memory.standing.apply(*last);
       memory.alerts = seen;
     });
+    if (count == 0 && !missing) {
+      if (const auto error = alerts.error()) return fail(*error);
+      // Read to its end, the log no longer has the last one. A memory that knows it stands behind it.
+      const auto fresh = alerts.follower()->freshness();
+      if (fresh.next >= fresh.synced_end && memory.alerts >= recorded) return last;
+      missing = fresh.next >= fresh.recorded_end;
+    }
     if (missing) {
       return fail(ErrorCode::deleted,
                   "the risk engine's alerts are not all in the log of risk_alerts any more, and no snapshot has what "
                   "they said: restore that log, or start under another name and with an empty folder of snapshots");
     }
     if (count > 0) continue;
-    if (const auto error = alerts.error()) return fail(*error);
     if (system_clock().monotonic() >= by) {
       return fail(ErrorCode::timed_out, "alert " + std::to_string(recorded.value()) +
                                             " of this engine is recorded but does not come from the log; is the core "
@@ -76,6 +83,20 @@ Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publish
     (void)alerts.wait(std::chrono::milliseconds(100));
   }
   return last;
+}
+
+Status check_reach(Input input, Subscriber& subscriber, const std::optional<Alert>& last) {
+  if (!last) return {};
+  const Offset named =
+      std::array{last->trades_end, last->books_end, last->accounts_end}[static_cast<std::size_t>(input)];
+  const Offset end = subscriber.follower()->freshness().synced_end;
+  if (named <= end) return {};
+  return fail(ErrorCode::rolled_back, "the alerts of this engine name events of '" +
+                                          std::string(kInputNames[static_cast<std::size_t>(input)]) +
+                                          "' up to offset " + std::to_string(named.value()) + ", and the log ends at " +
+                                          std::to_string(end.value()) +
+                                          ": restore that log, or start under another name and with an empty folder of "
+                                          "snapshots");
 }
 
 Start start_of(Input input, const std::optional<Snapshot>& snapshot) {

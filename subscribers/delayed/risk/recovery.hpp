@@ -15,11 +15,16 @@ namespace millrace::delayed::risk {
 // the disk says.
 [[nodiscard]] Result<std::optional<Snapshot>> newest(wal::SnapshotFolder& folder, Sequence recorded);
 
-// Takes the publisher's alerts behind `memory` into it, up to `recorded`, and gives the last one of all. `alerts`: of
-// risk_alerts from the earliest, at level synced. Errors: deleted (alerts behind the memory are gone from the log),
-// those of the subscription, timed_out (they do not come).
-[[nodiscard]] Result<std::optional<Alert>> take_alerts(Subscriber& alerts, PublisherId publisher, Sequence recorded,
+// Takes the publisher's alerts, who shows meanwhile that he lives, behind `memory` into it, up to `recorded`, and gives
+// the last one of all; nullopt if there is none, or if the memory has it and the log does not any more: then the memory
+// stands behind it. `alerts`: of risk_alerts from the earliest, at level synced. Errors: deleted (alerts behind the
+// memory are gone from the log), those of the subscription, timed_out (they do not come).
+[[nodiscard]] Result<std::optional<Alert>> take_alerts(Subscriber& alerts, Publisher& publisher, Sequence recorded,
                                                        Memory& memory);
+
+// An input that ends before what the last alert was judged on has lost what was said: the engine would be silent until
+// it is as long again. Errors: rolled_back.
+[[nodiscard]] Status check_reach(Input input, Subscriber& subscriber, const std::optional<Alert>& last);
 
 // Where the input is to be read from. Positions need every trade; of the other two the newest events say it all, so
 // where the log begins behind a snapshot that serves as well: see subscribe_input().

@@ -32,14 +32,18 @@ Result<Memory> Memory::restore(std::span<const std::byte> bytes) {
   return memory;
 }
 
-std::vector<std::byte> encode(const std::array<Snapshot::Log, kInputs>& logs, const Memory& memory) {
+std::vector<std::byte> contents_of(const std::array<Snapshot::Log, kInputs>& logs, const Memory& memory) {
   StateWriter into;
   for (const auto& log : logs) {
     into.put_bytes(std::as_bytes(std::span(log.id.bytes)));
     into.put(log.run.value());
   }
   into.put_bytes(memory.save());
-  return wal::enclose(kKind, into.bytes());
+  return into.take();
+}
+
+std::vector<std::byte> enclose(std::span<const std::byte> contents) {
+  return wal::enclose(kKind, contents);
 }
 
 Result<Snapshot> decode(std::span<const std::byte> bytes) {

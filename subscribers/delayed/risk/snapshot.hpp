@@ -38,7 +38,9 @@ struct Snapshot {
   Memory memory;
 };
 
-[[nodiscard]] std::vector<std::byte> encode(const std::array<Snapshot::Log, kInputs>& logs, const Memory& memory);
+// What is in the envelope, and the whole with it.
+[[nodiscard]] std::vector<std::byte> contents_of(const std::array<Snapshot::Log, kInputs>& logs, const Memory& memory);
+[[nodiscard]] std::vector<std::byte> enclose(std::span<const std::byte> contents);
 // Errors: corrupt, unsupported (another version).
 [[nodiscard]] Result<Snapshot> decode(std::span<const std::byte> bytes);
 

@@ -133,12 +133,14 @@ void Trades::restore(StateReader& from) {
 }
 
 void Books::apply(const schemas::MarketL2& book) {
-  const schemas::Level& bid = *book.bids()->levels()->Get(0);
-  const schemas::Level& ask = *book.asks()->levels()->Get(0);
-  const bool sound = book.price_scale() <= kScaleMax;
-  const bool two_sided = sound && bid.quantity() > 0 && ask.quantity() > 0;
+  // An event may leave a side out, which then has no levels.
+  const auto best = [](const schemas::Levels* side) { return side != nullptr ? side->levels()->Get(0) : nullptr; };
+  const schemas::Level* const bid = best(book.bids());
+  const schemas::Level* const ask = best(book.asks());
+  const bool sound = book.price_scale() <= kScaleMax && bid != nullptr && ask != nullptr;
+  const bool two_sided = sound && bid->quantity() > 0 && ask->quantity() > 0;
   entry(books_, schemas::text(book.instrument())).second =
-      two_sided ? Mid{bid.price(), ask.price(), book.price_scale(), true} : Mid{};
+      two_sided ? Mid{bid->price(), ask->price(), book.price_scale(), true} : Mid{};
 }
 
 std::optional<Amount> Books::mid(std::string_view instrument) const {

@@ -22,13 +22,15 @@ class WithSinks : public WithDatabase {
   void SetUp() override {
     WithDatabase::SetUp();
     if (IsSkipped()) return;
-    core_.emplace(millrace::testing::TestCore::InCore{"heartbeat_timeout = \"400ms\"\nlag_limit = 1000\n"});
+    core_.emplace(
+        millrace::testing::TestCore::InCore{"heartbeat_timeout = \"400ms\"\nlag_limit = 1000\n" + topics_config_});
     reconnect();
   }
 
   // `words`: more of its command line.
   [[nodiscard]] Process sink(const std::vector<std::string>& words = {},
-                             const std::string& topics = "trade_events,account_events,market_l2") const {
+                             const std::string& topics = "trade_events,account_events,market_l2",
+                             const std::string& lease = "700ms") const {
     std::vector<std::string> command{millrace::testing::program("millrace-postgres-sink"),
                                      "--database",
                                      uri(),
@@ -37,7 +39,7 @@ class WithSinks : public WithDatabase {
                                      "--topics",
                                      topics,
                                      "--lease",
-                                     "700ms",
+                                     lease,
                                      "--batch-age",
                                      "10ms",
                                      "--batch-events",
@@ -171,6 +173,8 @@ class WithSinks : public WithDatabase {
   [[nodiscard]] millrace::testing::TestCore& core() { return *core_; }
   [[nodiscard]] Bus& bus() { return *bus_; }
   [[nodiscard]] std::uint64_t published() const { return published_; }
+
+  std::string topics_config_;  // of the core, before SetUp()
 
  private:
   template <class T, class Fill>

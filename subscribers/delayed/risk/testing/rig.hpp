@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +23,7 @@ namespace millrace::delayed::risk::testing {
 struct Said {
   Alert alert;
   Sequence sequence;
+  PublisherId publisher;
 };
 
 class Rig {
@@ -34,6 +36,7 @@ class Rig {
       options.type = topic;
       options.files = &disk_;
       options.log.segment_size = 1 << 20;
+      options.retention_bytes = 1 << 20;
       buses_[topic] = std::make_unique<millrace::testing::MemoryBus>(options, clock_);
       if (topic != std::string_view("risk_alerts")) publishers_[topic] = buses_[topic]->publisher("maker");
     }
@@ -85,11 +88,28 @@ class Rig {
   void publish(const std::string& topic, Fill&& fill) {
     while (!publishers_[topic]->publish<Event>(fill)) buses_[topic]->step();
   }
+  // Bytes that are no event.
+  void spoil(const std::string& topic) {
+    Publisher& publisher = *publishers_[topic];
+    const auto claim = publisher.claim(64);
+    ASSERT_EQ(claim.status, PublishStatus::ok);
+    std::fill(claim.payload.begin(), claim.payload.end(), std::byte{0xff});
+    buses_[topic]->writer_of(publisher).commit({buses_[topic]->type().id(), {}, 0, clock_.wall(), 0}, 64);
+  }
+  // A finished payload, as a publisher of its own making may have it.
+  void publish(const std::string& topic, const flatbuffers::FlatBufferBuilder& event) {
+    ASSERT_TRUE(publishers_[topic]->publish(std::as_bytes(std::span(event.GetBufferPointer(), event.GetSize()))));
+  }
 
-  // As main() does, without a process.
   void start(bool with_snapshot = true) {
+    const Status started = try_to_start(with_snapshot);
+    ASSERT_TRUE(started) << started.error().message;
+  }
+  // As main() does, without a process.
+  [[nodiscard]] Status try_to_start(bool with_snapshot) {
     auto& bus = *buses_["risk_alerts"];
     alerts_ = bus.publisher("risk");
+    alerts_id_ = alerts_->id();
     const Sequence recorded(alerts_->next_sequence().value() - 1);
     folder_.emplace(*wal::SnapshotFolder::open(disk_, "/snapshots"));
     std::optional<Snapshot> snapshot;
@@ -101,12 +121,21 @@ class Rig {
     Memory memory;
     if (snapshot) memory = std::move(snapshot->memory);
     auto said = std::move(*bus.subscribe(Level::synced, StartEarliest{}));
-    auto last = take_alerts(*said, alerts_->id(), recorded, memory);
-    ASSERT_TRUE(last) << last.error().message;
-    health_ = std::move(*buses_["system.health"]->subscribe(Level::recorded));
+    auto last = take_alerts(*said, *alerts_, recorded, memory);
+    if (!last) return fail(last.error());
+    MILLRACE_TRY(check_reach(Input::trades, *trades, *last));
+    MILLRACE_TRY(check_reach(Input::books, *books, *last));
+    MILLRACE_TRY(check_reach(Input::accounts, *accounts, *last));
+    health_ = std::move(
+        *buses_["system.health"]->subscribe(Level::live, StartLatest{}, [this](const Gap&) { health_missed_ = true; }));
     engine_ =
         std::make_unique<Engine>(Engine::Parts{.inputs = {std::move(*trades), std::move(*books), std::move(*accounts)},
                                                .health = health_.get(),
+                                               .health_missed = &health_missed_,
+                                               .status = [this]() -> Result<control::StatusReportT> {
+                                                 if (!status_) return fail(ErrorCode::timed_out, "no answer");
+                                                 return *status_;
+                                               },
                                                .alerts = alerts_.get(),
                                                .memory = std::move(memory),
                                                .last = std::move(*last),
@@ -119,18 +148,37 @@ class Rig {
                                                      return done.get_future();
                                                    }},
                                  limits_, BatchLimits{.age = std::chrono::milliseconds(1), .events = 7}, policy_);
+    return {};
   }
   void die() {
     engine_.reset();
     alerts_.reset();
     buses_["risk_alerts"]->publisher_died("risk");
   }
+  // Another engine's alerts fill the log of risk_alerts, until retention has left none of this one's, which is dead.
+  void forget_alerts() {
+    auto& bus = *buses_["risk_alerts"];
+    const auto other = bus.publisher("other");
+    const auto has_own = [&] {
+      const auto all = said();
+      return std::any_of(all.begin(), all.end(), [&](const Said& one) { return one.publisher == alerts_id_; });
+    };
+    while (has_own()) {
+      for (int i = 0; i < 1000; ++i) {
+        while (!other->publish<schemas::RiskAlert>([](schemas::RiskAlert&) {})) bus.step();
+      }
+      bus.settle();
+      while (bus.keep_house()) {
+      }
+    }
+    bus.publisher_died("other");
+  }
   void settle() {
     for (auto& [topic, bus] : buses_) bus->settle();
   }
-  void step() {
+  std::uint64_t step() {
     clock_.advance(std::chrono::microseconds(500));
-    (void)engine_->do_work(clock_.monotonic());
+    return engine_->do_work(clock_.monotonic());
   }
   // Until all that there is was read and said.
   void run() {
@@ -142,12 +190,21 @@ class Rig {
     }
     settle();
   }
+  // What the core's status says of the publisher, from now on; before, there is no answer.
+  void status(const char* topic, const char* publisher, control::PublisherState state) {
+    status_.emplace();
+    auto& one = status_->topics.emplace_back(std::make_unique<control::TopicStatusT>());
+    one->name = topic;
+    auto& named = one->publishers.emplace_back(std::make_unique<control::PublisherStatusT>());
+    named->name = publisher;
+    named->state = state;
+  }
   // All that the log of risk_alerts has.
   std::vector<Said> said() {
     std::vector<Said> all;
     auto subscriber = std::move(*buses_["risk_alerts"]->subscribe(Level::synced, StartEarliest{}));
     while (subscriber->poll<schemas::RiskAlert>([&](const schemas::RiskAlert& event, const Event& at) {
-      all.push_back({read(event), at.sequence()});
+      all.push_back({read(event), at.sequence(), at.publisher});
       all.back().alert.cause = at.frame.cause();
     }) > 0) {
     }
@@ -160,6 +217,8 @@ class Rig {
     }
   }
 
+  // How often the engine has shown the core that it lives.
+  [[nodiscard]] std::uint64_t signs_of_life() { return buses_["risk_alerts"]->writer_of(*alerts_).line().progress; }
   [[nodiscard]] Engine& engine() { return *engine_; }
   [[nodiscard]] bool came_back_with_snapshot() const { return came_back_with_snapshot_; }
   [[nodiscard]] millrace::testing::MemoryBus& bus(const std::string& topic) { return *buses_[topic]; }
@@ -180,7 +239,10 @@ class Rig {
   std::map<std::string, std::unique_ptr<millrace::testing::MemoryBus>> buses_;
   std::map<std::string, std::unique_ptr<Publisher>> publishers_;
   std::unique_ptr<Publisher> alerts_;
+  PublisherId alerts_id_;
   std::unique_ptr<Subscriber> health_;
+  bool health_missed_ = false;
+  std::optional<control::StatusReportT> status_;
   std::optional<wal::SnapshotFolder> folder_;
   std::unique_ptr<Engine> engine_;
   bool came_back_with_snapshot_ = false;
