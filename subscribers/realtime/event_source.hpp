@@ -94,8 +94,21 @@ class Replay {
   [[nodiscard]] virtual RunBegin run() const = 0;
   [[nodiscard]] virtual Offset next() const = 0;  // of the next event that read() will hand over
   // Hands over at most `limit` events, offsets without a gap; returns how many, 0 at the end. May block on the disk.
-  // Errors: deleted (retention overtook it), io_failed, corrupt.
-  [[nodiscard]] virtual Result<std::size_t> read(const Handler& handler, std::size_t limit) = 0;
+  // Errors: deleted (retention overtook it), io_failed, corrupt. What came before one is good; from then on every read
+  // fails with it and hands over nothing, so that nobody goes on behind what is lost.
+  [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) {
+    if (failed_) return fail(*failed_);
+    auto count = read_some(handler, limit);
+    if (!count) failed_ = count.error();
+    return count;
+  }
+
+ protected:
+  // Likewise, but that it need not keep its error.
+  [[nodiscard]] virtual Result<std::size_t> read_some(const Handler& handler, std::size_t limit) = 0;
+
+ private:
+  std::optional<Error> failed_;
 };
 
 // A durable consumer's name, held until this is gone. One thread; no call waits for the core.

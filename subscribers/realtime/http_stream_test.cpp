@@ -334,5 +334,21 @@ TEST_F(HttpStreamTest, AtLevelSyncedItEndsWhereThatDoes) {
   EXPECT_EQ(offsets(get("format=ndjson").body), count_from(0, 20));
 }
 
+TEST_F(HttpStreamTest, ADamagedLogEndsItVisiblyWhereItIs) {
+  publish(1'000);
+  source_.damage(0, Offset(200), Offset(300));
+  start();
+  RawClient client(gateway_->port(), "/v1/topics/trade_events/events?format=ndjson");
+  const std::string& got = client.read_to("\r\n0\r\n\r\n");
+  EXPECT_EQ(got.find("\r\n0\r\n\r\n"), std::string::npos) << "the body is not at its end";
+  EXPECT_NE(got.find("{\"offset\":199,"), std::string::npos);
+  EXPECT_EQ(got.find("{\"offset\":300,"), std::string::npos);
+  const std::size_t at = got.rfind("{\"type\":\"error\"");
+  ASSERT_NE(at, std::string::npos);
+  const auto last = json::parse(got.substr(at, got.find('\n', at) - at));
+  EXPECT_EQ(last.at("code"), "replay_failed");
+  EXPECT_EQ(last.at("next_offset"), 200);
+}
+
 }  // namespace
 }  // namespace millrace::gateway

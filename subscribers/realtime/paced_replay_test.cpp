@@ -330,5 +330,20 @@ TEST_F(ReplayTest, WhatIsWrongIsNamed) {
   EXPECT_FALSE(ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying").is_null());
 }
 
+TEST_F(ReplayTest, ADamagedLogEndsItWhereItIs) {
+  publish(0, 1'000);
+  source_.damage(0, Offset(200), Offset(300));
+  start();
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events"]})");
+  std::vector<json::value> events;
+  const auto error = to_the_end(client, events);
+  EXPECT_EQ(error.at("type"), "error") << error;
+  ASSERT_EQ(events.size(), 200u);
+  EXPECT_EQ(number(events.back(), "offset"), 199u);
+  EXPECT_EQ(error.at("code"), "replay_failed");
+  EXPECT_EQ(json::serialize(error.at("next_offsets")), "[200]");
+}
+
 }  // namespace
 }  // namespace millrace::gateway
