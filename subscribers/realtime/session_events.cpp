@@ -130,7 +130,7 @@ bool Session::follow_run(Subscription& subscription) {
     return false;
   }
   subscription.run = run.run;
-  if (subscription.batch) subscription.batch->start_anew();  // what is open may have been taken back
+  subscription.begin_run(run.offset);
   answer(protocol::run_began(subscription.id, topic.info.name, run.run, run.offset));
   return true;
 }

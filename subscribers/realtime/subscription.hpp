@@ -36,11 +36,6 @@ struct Batching {
   MonotonicTime opened;            // when its first event was seen
   std::shared_ptr<Body> from_log;  // read in several turns, and not full yet
   std::deque<std::pair<Offset, Offset>> unacked;  // of a durable consumer: what was sent, first and next offset
-
-  void start_anew() {
-    open.reset();
-    from_log.reset();
-  }
 };
 
 // A snapshot that was asked for and is not all sent.
@@ -102,6 +97,9 @@ struct Subscription {
     log.reset();
     if (batch) batch->from_log.reset();
   }
+  // A new run of the log begins at `run_begin`, at the cursor or behind it: what was read, measured or planned ahead of
+  // the cursor may have been taken back. What there is now is read anew.
+  void begin_run(Offset run_begin);
   // Moves the cursor to the end of `body` and returns what its events are to the books.
   Books pass(const Body& body);
   // Moves it over what retention deleted, and returns how many those are.
