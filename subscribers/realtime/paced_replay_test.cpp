@@ -134,6 +134,56 @@ TEST_F(ReplayTest, ASlowOneWaitsForTheNextAndMayBeHurriedOn) {
   EXPECT_EQ(events.size(), 1u);
 }
 
+TEST_F(ReplayTest, WhatIsReadComesBeforeWhatIsAskedMeanwhile) {
+  publish(0, 200);
+  start();
+  WsClient client(gateway_->port());
+  std::vector<json::value> events;
+  const auto ask_while_it_reads = [&](std::string_view request) {
+    source_.hold_reads(Offset(64));
+    client.send(R"({"op":"replay","topics":["trade_events"]})");
+    const auto begun = client.receive_type("replaying");
+    EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+    client.send(R"({"op":)" + std::string(request) + R"(,"subscription":)" +
+                std::to_string(number(begun, "subscription")) + "}");
+    client.send(R"({"op":"ping"})");
+    client.expect("pong");
+    source_.hold_reads(source_.nowhere);
+  };
+  // A seek that fails changes nothing.
+  ask_while_it_reads(R"("seek","to":{"offset":1000})");
+  EXPECT_EQ(to_the_end(client, events).at("code"), "offset_ahead");
+  EXPECT_EQ(events.size(), 200u);
+  EXPECT_EQ(to_the_end(client, events).at("type"), "replayed");
+  EXPECT_EQ(events.size(), 200u);
+  // An answer names what was sent before it.
+  ask_while_it_reads(R"("pause")");
+  for (json::value message; !message.is_object() || message.at("type") != "replay_state";) {
+    const std::string state = message.is_object() ? json::serialize(message.at("next_offsets")) : "nothing";
+    message = json::parse(client.receive().value());
+    if (message.at("type") == "replay_state") {
+      EXPECT_EQ(json::serialize(message.at("next_offsets")), state);
+    }
+  }
+}
+
+TEST_F(ReplayTest, OneThatIsHurriedOnWhileItReadsDoesNotWaitForTheOldPace) {
+  source_.publish(0, R"({"instrument":"A"})", WallTime{1'000'000'000});
+  source_.publish(0, R"({"instrument":"A"})", WallTime{4'000'000'000'000});
+  start();
+  source_.hold_reads(Offset(0));
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events"],"speed":1})");
+  EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+  client.send(R"({"op":"speed","subscription":1,"speed":"max"})");
+  client.send(R"({"op":"ping"})");
+  client.expect("pong");
+  source_.hold_reads(source_.nowhere);
+  std::vector<json::value> events;
+  EXPECT_EQ(to_the_end(client, events).at("type"), "replayed");
+  EXPECT_EQ(events.size(), 2u);
+}
+
 TEST_F(ReplayTest, ItGoesOnIntoLiveWithNeitherGapNorDuplicate) {
   publish(0, 5'000);
   start();

@@ -49,6 +49,9 @@ class Session final : public Connection {
     std::optional<MonotonicTime> due;  // of its next event, if that is not yet
     std::deque<std::pair<std::string, protocol::Steer>> waiting;
     MonotonicTime last_sent;
+
+    // Events that are read, and are to be sent before anything is done that was asked since.
+    [[nodiscard]] bool has_unsent() const { return ready && ready->body->count > 0; }
   };
 
  private:

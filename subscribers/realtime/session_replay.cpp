@@ -1,5 +1,5 @@
 // A session's replays. Reads and writes take turns, so a client that does not read makes its replay wait. What a client
-// asks of a replay while a thread is reading for it is done once that is back.
+// asks of a replay while a thread is reading for it is done once that is back and what it has read is sent.
 #include <string>
 
 #include "subscribers/realtime/replay_protocol.hpp"
@@ -83,7 +83,7 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
     return refuse({ErrorName::unknown_subscription, "this session has no replay " + std::to_string(steer.subscription),
                    request_id});
   }
-  if (replay->reading || replay->opening) {
+  if (replay->reading || replay->opening || replay->has_unsent()) {
     if (replay->waiting.size() >= hub_.options.answers_max) {
       return refuse({ErrorName::bad_request, "too many requests of this replay at once", request_id});
     }
@@ -97,6 +97,7 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
     paced.paused = true;
   };
   replay->due.reset();
+  if (replay->ready) replay->ready->due.reset();
   switch (steer.what) {
     case protocol::Steer::What::pause:
       pause();
@@ -117,7 +118,6 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
     case protocol::Steer::What::seek:
       replay->opening = steer.to;
       replay->request_id = request_id;
-      replay->ready.reset();
       return;
   }
   answer(protocol::replay_answer("replay_state", request_id, state_of(*replay)));
@@ -126,13 +126,13 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
 void Session::send_replay(const std::shared_ptr<SessionReplay>& replay) {
   PacedReplay& paced = *replay->paced;
   if (replay->reading) return;
+  if (replay->has_unsent()) return write_replay(*replay);
   while (!replay->waiting.empty() && !replay->opening) {
     const auto [request_id, what] = std::move(replay->waiting.front());
     replay->waiting.pop_front();
     steer(request_id, what);
   }
   if (!answers_.empty()) return;
-  if (replay->ready && replay->ready->body->count > 0) return write_replay(*replay);
   if (replay->ready && !replay->opening) {
     const PacedReplay::Chunk chunk = std::move(*replay->ready);
     replay->ready.reset();
@@ -239,6 +239,7 @@ void Session::on_replay_read(const std::shared_ptr<SessionReplay>& replay, Paced
     if (!replay->begun) forget_replay(*replay);
     return;
   }
+  replay->ready.reset();  // its end, or its error, was that of the place it has left
   // One that is refused has had no number.
   if (!replay->begun) replay->id = ++last_id_;
   answer(protocol::replay_answer(replay->begun ? "replay_state" : "replaying", replay->request_id, state_of(*replay)));
@@ -268,7 +269,8 @@ void Session::leave_replay(const std::string& request_id, const SessionReplay& r
 
 void Session::tick_replays(MonotonicTime now) {
   for (const auto& replay : replays_) {
-    if (!replay->begun || replay->reading || now - replay->last_sent < hub_.options.heartbeat) continue;
+    if (!replay->begun || replay->reading || replay->has_unsent() || now - replay->last_sent < hub_.options.heartbeat)
+      continue;
     replay->last_sent = now;
     answer(protocol::replay_heartbeat(state_of(*replay)));
   }
