@@ -93,6 +93,11 @@ struct Subscription {
   }
   // What the log never had, between the cursor and the end of `body`, which begins at the cursor.
   [[nodiscard]] std::vector<MissingEvents> missing_in(const Body& body) const;
+  // Of the replays that may be under way at once: what it has read and not sent holds one already.
+  [[nodiscard]] std::shared_ptr<void> slot() const {
+    if (batch && batch->from_log) return batch->from_log->slot;
+    return ready ? ready->slot : nullptr;
+  }
   void leave_log() {
     log.reset();
     if (batch) batch->from_log.reset();
