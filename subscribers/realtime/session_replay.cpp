@@ -10,6 +10,9 @@ namespace millrace::gateway {
 using protocol::ErrorName;
 
 namespace {
+// Of what is further ahead the hub need not know: the tick, every 250 ms at most, looks at each session and asks again.
+constexpr std::chrono::nanoseconds wake_ahead_max{500'000'000};
+
 protocol::ReplayState state_of(const Session::SessionReplay& replay) {
   protocol::ReplayState state;
   state.subscription = replay.id;
@@ -189,7 +192,9 @@ void Session::forget_replay(const SessionReplay& replay) {
 }
 
 void Session::wake_me_at(MonotonicTime when) {
-  if (wakes_at_ && *wakes_at_ <= hub_.clock.monotonic()) wakes_at_.reset();
+  const MonotonicTime now = hub_.clock.monotonic();
+  if (when - now > wake_ahead_max) return;
+  if (wakes_at_ && *wakes_at_ <= now) wakes_at_.reset();
   if (wakes_at_ && *wakes_at_ <= when) return;
   wakes_at_ = when;
   hub_.wake_at(when, shared_from_this());
