@@ -346,6 +346,27 @@ TEST_F(BatchTest, ItsOwnWaitingIsNoSlowness) {
   expect_batch(conflated, 0, 1'000, "count");
 }
 
+TEST_F(BatchTest, ItsOwnWaitingIsNoSlownessWhereMemoryMovesOnUnderIt) {
+  options_.cache_events = 256;
+  start();
+  const std::string filter = R"(,"filter":{"instrument":"B"})";
+  WsClient client = connect();
+  subscribe(client, never.data(), filter + R"(,"slow":"disconnect","queue":100)");
+  WsClient conflated = connect();
+  subscribe(conflated, never.data(), filter + R"(,"slow":"conflate","queue":100)");
+  for (std::uint64_t published = 50; published <= 2'000; published += 50) {
+    publish(1, "B");
+    publish(49);
+    while (gateway_->count(Counter::events) < published) std::this_thread::yield();
+    client.send(R"({"op":"ping"})");
+    ASSERT_FALSE(client.receive_type("pong").is_null()) << "it is not cut off";
+  }
+  EXPECT_TRUE(eventually(Counter::replays_healed, 2)) << "memory has moved on";
+  client.send(R"({"op":"books","subscription":1})");
+  ASSERT_FALSE(client.receive_type("books").is_null()) << "it is not cut off";
+  EXPECT_EQ(gateway_->count(Counter::conflations), 0u);
+}
+
 TEST_F(BatchTest, AConflatedRangeComesInBatches) {
   for (int i = 0; i < 100; ++i) publish(1, "K" + std::to_string(i % 25));
   start();

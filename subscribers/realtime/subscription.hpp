@@ -85,8 +85,12 @@ struct Subscription {
 
   // Until it is known where it begins: the subscribe request has not been answered.
   [[nodiscard]] bool pending() const { return opening || claiming; }
-  // How far it has come: a batch that is open in memory waits of its own will.
-  [[nodiscard]] Offset place() const { return batch && batch->open ? batch->open->next : cursor; }
+  // How far it has come: what is held back for a batch, or read and about to be sent, is not its client's slowness.
+  [[nodiscard]] Offset place() const {
+    if (batch && batch->open) return batch->open->next;
+    if (batch && batch->from_log) return batch->from_log->next;
+    return ready ? ready->next : cursor;
+  }
   [[nodiscard]] std::uint64_t behind(Offset head) const { return head > place() ? head - place() : 0; }
   [[nodiscard]] bool to_be_conflated(Offset head) const {
     return slow.kind == protocol::SlowPolicy::Kind::conflate && !view.plan && behind(head) > slow.queue;
