@@ -367,6 +367,20 @@ TEST_F(BatchTest, ItsOwnWaitingIsNoSlownessWhereMemoryMovesOnUnderIt) {
   EXPECT_EQ(gateway_->count(Counter::conflations), 0u);
 }
 
+TEST_F(BatchTest, ItsAgeIsItsOwnAlsoWhereItsFirstEventIsSeenInAnEarlierTurn) {
+  start();
+  publish(1, "B");
+  publish(20'000);  // more than is measured in one turn
+  ASSERT_TRUE(eventually(Counter::events, 20'001));
+  WsClient client = connect();
+  subscribe(client, std::string(never) + R"(,"count":2)", R"(,"start":{"offset":0},"filter":{"instrument":"B"})");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(number(client.receive_type("heartbeat"), "next_offset"), 0u) << "it waits";
+  publish(1, "B");
+  const auto batch = next_batch(client);
+  EXPECT_EQ(number(batch, "first_offset"), 0u);
+  EXPECT_EQ(number(batch, "count"), 2u);
+}
+
 TEST_F(BatchTest, AConflatedRangeComesInBatches) {
   for (int i = 0; i < 100; ++i) publish(1, "K" + std::to_string(i % 25));
   start();
