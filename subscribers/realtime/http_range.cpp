@@ -182,6 +182,7 @@ std::variant<HttpAnswer, EventsRange> parse_range(const Hub& hub, const Topic& t
     }
   }
   if (wanted.to) {
+    range.end_asked = true;
     if (const auto* offset = std::get_if<Offset>(&*wanted.to)) {
       if (*offset > range.end) return ahead("to", *offset);
       range.end = *offset;

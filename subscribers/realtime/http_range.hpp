@@ -24,6 +24,7 @@ struct EventsRange {
   std::size_t topic = 0;
   ReplayStart from;
   Offset end;                        // at most what there was when it was asked for
+  bool end_asked = false;            // by `to`, not what there was
   std::optional<WallTime> to;        // the first event recorded then or later is not in it
   View view;                         // lines, csv or binary
   std::uint64_t count = UINT64_MAX;  // of events that pass the filter

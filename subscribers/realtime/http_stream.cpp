@@ -161,6 +161,9 @@ void HttpConnection::take_chunk(Result<ReplayChunk> chunk, std::optional<Offset>
     const Offset first = chunk->body->first;
     const RunBegin run = chunk->log->replay->run();
     if (!stream.run) stream.run = run.run;
+    if (!stream.begun && first > range.end && !range.end_asked) {
+      range.end = first;  // a time that the log has come to, but memory, as it was asked, had not: there is nothing
+    }
     if (!stream.begun && first > range.end) {
       failed = {ErrorCode::invalid_argument, ""};
     } else if (run.run > *stream.run && run.offset < stream.next && stream.begun) {

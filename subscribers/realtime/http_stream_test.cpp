@@ -350,5 +350,16 @@ TEST_F(HttpStreamTest, ADamagedLogEndsItVisiblyWhereItIs) {
   EXPECT_EQ(last.at("next_offset"), 200);
 }
 
+TEST_F(HttpStreamTest, FromATimeThatMemoryHasNotComeToItIsEmptyAndNotReversed) {
+  start();
+  source_.hold_poll(true);
+  publish(10);  // a millisecond apart, from 1'700'000'000 s on
+  const std::string from = "format=ndjson&from=2023-11-14T22:13:20.005Z";
+  const HttpReply reply = get(from);
+  EXPECT_EQ(reply.status, 200u) << reply.body;
+  EXPECT_EQ(reply.body, "");
+  EXPECT_EQ(code(from + "&to=0", 400), "bad_range");
+}
+
 }  // namespace
 }  // namespace millrace::gateway

@@ -204,6 +204,45 @@ TEST_F(ReplayTest, ItGoesOnIntoLiveWithNeitherGapNorDuplicate) {
   for (std::size_t i = 0; i < events.size(); ++i) ASSERT_EQ(number(events[i], "offset"), 100 + i);
 }
 
+TEST_F(ReplayTest, WhereTheLogIsAheadOfMemoryLiveWaitsForThat) {
+  start();
+  source_.hold_poll(true);
+  publish(0, 10);
+  WsClient client(gateway_->port());
+  const auto begun =
+      ask(client, R"({"op":"replay","topics":["trade_events"],"from":{"time":"2100-01-01T00:00:00Z"},"follow":true})",
+          "replaying");
+  EXPECT_EQ(json::serialize(begun.at("next_offsets")), "[10]");
+  EXPECT_EQ(json::parse(client.receive().value()).at("type"), "heartbeat") << "it waits";
+  source_.hold_poll(false);
+  std::vector<json::value> events;
+  const auto end = to_the_end(client, events);
+  ASSERT_EQ(end.at("type"), "replayed") << end;
+  const auto subscribed = client.receive_type("subscribed");
+  EXPECT_EQ(subscribed.at("subscription"), end.at("followed_by").as_array().at(0));
+  EXPECT_EQ(number(subscribed, "first_offset"), 10u);
+  publish(0, 1);
+  EXPECT_EQ(number(client.receive_events(1).at(0), "offset"), 10u);
+}
+
+TEST_F(ReplayTest, WhatIsTakenBackWhileItWaitsForMemoryEndsItWithAnError) {
+  source_.hold_sync(true);
+  start();
+  source_.hold_poll(true);
+  publish(0, 10);
+  source_.sync(0, Offset(5));
+  WsClient client(gateway_->port());
+  ASSERT_FALSE(ask(client,
+                   R"({"op":"replay","topics":["trade_events"],"from":{"time":"2100-01-01T00:00:00Z"},"follow":true})",
+                   "replaying")
+                   .is_null());
+  source_.roll_back(0);
+  publish(0, 20);
+  source_.hold_poll(false);
+  std::vector<json::value> events;
+  EXPECT_EQ(to_the_end(client, events).at("code"), "rolled_back");
+}
+
 TEST_F(ReplayTest, ABinaryOneNamesTheTopicOfEachEventAndWhereEachGoesOn) {
   publish(0, 3);
   publish(1, 2);

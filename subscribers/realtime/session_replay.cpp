@@ -137,6 +137,7 @@ void Session::send_replay(const std::shared_ptr<SessionReplay>& replay) {
   }
   if (!answers_.empty()) return;
   if (replay->ready && !replay->opening) {
+    if (waits_for_memory(*replay)) return;  // the next tick asks again
     const PacedReplay::Chunk chunk = std::move(*replay->ready);
     replay->ready.reset();
     if (chunk.error) {
@@ -149,11 +150,23 @@ void Session::send_replay(const std::shared_ptr<SessionReplay>& replay) {
   if (replay->opening || !paced.paused || paced.steps > 0) read_replay(replay);
 }
 
+bool Session::waits_for_memory(const SessionReplay& replay) const {
+  if (!replay.follow || !replay.ready->ended || replay.ready->error) return false;
+  return std::any_of(replay.paced->topics.begin(), replay.paced->topics.end(), [this](const PacedReplay::Topic& topic) {
+    const gateway::Topic& live = hub_.topics[topic.index];
+    return topic.next() > live.cache.next() && !topic.is_taken_back_by(live.run);
+  });
+}
+
 // False: there is more by now.
 bool Session::end_replay(SessionReplay& replay) {
   if (replay.follow) {
     bool more = false;
     for (PacedReplay::Topic& topic : replay.paced->topics) {
+      if (const RunBegin& run = hub_.topics[topic.index].run; topic.is_taken_back_by(run)) {
+        answer(protocol::replay_error(protocol::from_error(topic.taken_back_by(run)), state_of(replay)));
+        return forget_replay(replay), true;
+      }
       const Offset head = hub_.topics[topic.index].head(replay.level);
       more = more || head > topic.next();
       topic.end = std::max(topic.end, head);
