@@ -1,6 +1,8 @@
 // A range of events over HTTP: chunked, read from the log as fast as the client takes it. Nothing is kept but the
 // message that is being written, and the next is read once that is gone. Where the log ends badly the body's last line
 // says why, and the connection is closed before the body is at its end: no client can take it for whole.
+#include <poll.h>
+
 #include <cstdio>
 
 #include "schemas/json_text.hpp"
@@ -98,6 +100,13 @@ HttpConnection::~HttpConnection() = default;
 
 bool HttpConnection::writes_stream() const {
   return stream_->writing;
+}
+
+// Without a write nothing else would tell. A client that only closed its own direction may still wait for the rest: to
+// lose such a one is worse than to read a log for nobody, so that this is told by a reset alone.
+bool HttpConnection::is_broken() {
+  pollfd socket{socket_.native_handle(), 0, 0};
+  return ::poll(&socket, 1, 0) > 0 && (socket.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 void HttpConnection::stream(EventsRange range) {
@@ -233,6 +242,7 @@ void HttpConnection::write_chunk() {
   if (stream.head.empty() && stream.tail.empty()) {
     if (stream.last) return end_stream();  // a binary one that is broken: it has no last line
     stream.body.reset();
+    if (is_broken()) return drop();
     return read_on();  // nothing passed the filter
   }
   stream.writing = true;

@@ -39,6 +39,11 @@ class RawClient {
     }
     return got_;
   }
+  // Gone without a word.
+  void reset() {
+    socket_.set_option(asio::socket_base::linger(true, 0));
+    socket_.close();
+  }
 
  private:
   asio::io_context io_;
@@ -359,6 +364,23 @@ TEST_F(HttpStreamTest, FromATimeThatMemoryHasNotComeToItIsEmptyAndNotReversed) {
   EXPECT_EQ(reply.status, 200u) << reply.body;
   EXPECT_EQ(reply.body, "");
   EXPECT_EQ(code(from + "&to=0", 400), "bad_range");
+}
+
+TEST_F(HttpStreamTest, WhereNothingPassesTheFilterItEndsWithItsClient) {
+  publish(400'000);
+  start();
+  source_.hold_reads(Offset(100'000));
+  RawClient client(gateway_->port(), "/v1/topics/trade_events/events?format=csv&filter=instrument:B");
+  client.read_to("\r\n\r\n");
+  EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+  client.reset();
+  source_.hold_reads(source_.nowhere);
+  // The only other connection is the one that asks.
+  EXPECT_TRUE(eventually([&] {
+    const std::string metrics = http_request(gateway_->port(), "GET", "/metrics").body;
+    return metrics.find("millrace_gateway_connections 1\n") != std::string::npos;
+  }));
+  EXPECT_LE(gateway_->count(Counter::replay_reads), 3u) << "the rest of the log is not read";
 }
 
 }  // namespace
