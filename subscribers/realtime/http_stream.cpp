@@ -41,7 +41,10 @@ HttpAnswer refusal(const Error& error) {
 }
 
 std::string csv_names(const schemas::FlatType& columns) {
-  std::string out = "offset,record_time,publisher,sequence,";
+  std::vector<std::string> own;
+  for (const schemas::FlatColumn& column : columns.columns()) own.push_back(column.name);
+  std::string out;
+  for (const char* const name : schemas::place_names) out += schemas::place_name(name, own) + ',';
   columns.append_csv_names(out);
   out += '\n';
   return out;

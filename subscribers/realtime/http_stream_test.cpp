@@ -152,6 +152,18 @@ TEST_F(HttpStreamTest, CsvHasAHeaderAndARowAnEvent) {
   EXPECT_EQ(std::count(rows[3].begin(), rows[3].end(), ','), commas);
 }
 
+class HttpStreamOfAlertsTest : public testing::WithGateway {
+ protected:
+  HttpStreamOfAlertsTest() : WithGateway({"risk_alerts"}) {}
+};
+
+TEST_F(HttpStreamOfAlertsTest, CsvHasNoNameTwice) {
+  start();
+  const HttpReply reply = http_request(gateway_->port(), "GET", "/v1/topics/risk_alerts/events?format=csv");
+  EXPECT_TRUE(reply.body.starts_with("offset,record_time,log_publisher,sequence,")) << reply.body;
+  EXPECT_NE(reply.body.find(",publisher,"), std::string::npos) << "its own";
+}
+
 TEST_F(HttpStreamTest, FlatbuffersAreBinaryMessagesOneBehindTheOther) {
   publish(3'000);
   start();
