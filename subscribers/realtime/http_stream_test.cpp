@@ -247,6 +247,7 @@ TEST_F(HttpStreamTest, AClientThatDoesNotReadIsWaitedForThenClosedAndCostsOneMes
   // Others are served meanwhile.
   EXPECT_EQ(offsets(get("format=ndjson&from=49990").body), count_from(49'990, 50'000));
   ASSERT_TRUE(eventually(Counter::http_streams_cut, 1));
+  EXPECT_EQ(gateway_->count(Counter::http_timeouts), 0u) << "its request was whole";
   EXPECT_LE(gateway_->count(Counter::replay_reads), 4u) << "what is not read is not fetched either";
   const std::string& got = deaf.read_to("\r\n0\r\n");
   EXPECT_EQ(got.find("\r\n0\r\n"), std::string::npos) << "it does not look whole";
