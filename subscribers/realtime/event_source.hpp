@@ -157,8 +157,7 @@ class EventSource {
   [[nodiscard]] virtual Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
                                                                Level level) = 0;
   // On any thread; may block on the disk. The latest event of each key before `end`, ascending by offset. Errors:
-  // deleted
-  // (`end` is before the first offset there is), io_failed, corrupt.
+  // deleted (`end` is before the first offset there is), io_failed, corrupt.
   [[nodiscard]] virtual Status last_values(std::size_t topic, Offset end, const Replay::Handler& handler) = 0;
   // On any thread; may wait for the core. Errors: in_use, exhausted, invalid_argument, timed_out, disconnected, and
   // those of a start that is not there.

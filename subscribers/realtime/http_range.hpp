@@ -30,6 +30,8 @@ struct EventsRange {
   std::uint64_t count = UINT64_MAX;  // of events that pass the filter
 };
 
+// A number of a query: of digits and nothing else.
+[[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text);
 // Whether a query of /v1/topics/{t}/events means a range, not a page.
 [[nodiscard]] bool asks_for_range(std::string_view query);
 [[nodiscard]] std::variant<HttpAnswer, EventsRange> parse_range(const Hub& hub, const Topic& topic,
