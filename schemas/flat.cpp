@@ -1,5 +1,7 @@
 #include "schemas/flat.hpp"
 
+#include <strings.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -200,6 +202,14 @@ FlatValue FlatType::Row::value(const FlatColumn& column) {
       break;
   }
   return value;
+}
+
+// Without regard to case, as databases have it.
+std::string place_name(std::string_view name, const std::vector<std::string>& columns) {
+  std::string placed(name);
+  const auto taken = [&](const std::string& column) { return ::strcasecmp(column.c_str(), placed.c_str()) == 0; };
+  while (std::ranges::any_of(columns, taken)) placed.insert(0, "log_");
+  return placed;
 }
 
 void append_csv_text(std::string_view text, std::string& out) {

@@ -100,6 +100,11 @@ class FlatType {
   std::vector<NestedTable> tables_;  // the first is the root
 };
 
+// The columns, before its own, that say where an event stands in a log. One whose name the event has itself is called
+// log_<name>.
+inline constexpr const char* place_names[] = {"offset", "record_time", "publisher", "sequence"};
+[[nodiscard]] std::string place_name(std::string_view name, const std::vector<std::string>& columns);
+
 // The value's field; nothing if it is null.
 void append_csv_value(const FlatValue& value, std::string& out);
 // A name or text as a CSV field: quoted if it must be, or is empty.

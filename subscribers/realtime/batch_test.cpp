@@ -208,6 +208,48 @@ TEST_F(BatchTest, OneOfTheLogIsFullAlsoWhereTheFilterLetsLittlePass) {
   EXPECT_EQ(number(batch, "next_offset"), 210'003u);
 }
 
+TEST_F(BatchTest, ANewRunBetweenTheTurnsOfOneLosesNothing) {
+  for (int i = 0; i < 3; ++i) {
+    publish(1, "B");
+    publish(70'000);
+  }
+  start();
+  source_.hold_reads(Offset(100'000));
+  WsClient client = connect();
+  subscribe(client, std::string(never) + R"(,"count":4)", R"(,"start":"earliest","filter":{"instrument":"B"})");
+  EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+  source_.begin_run(0);
+  source_.hold_reads(source_.nowhere);
+  EXPECT_EQ(number(client.receive_type("run"), "run"), 2u);
+  const auto batch = next_batch(client);
+  EXPECT_EQ(number(batch, "first_offset"), 0u);
+  EXPECT_EQ(number(batch, "next_offset"), 210'003u);
+  EXPECT_EQ(number(batch, "count"), 3u);
+  EXPECT_EQ(gateway_->count(Counter::gaps_deleted), 0u);
+}
+
+TEST_F(BatchTest, WhatWasTakenBackBetweenTheTurnsOfOneIsNotSent) {
+  source_.hold_sync(true);
+  publish(1, "B");
+  publish(64'999);
+  publish(1, "B");  // in the first turn
+  publish(55'000);
+  source_.sync(0, Offset(60'000));
+  start();
+  source_.hold_reads(Offset(100'000));
+  WsClient client = connect();
+  subscribe(client, std::string(never) + R"(,"count":4)", R"(,"start":"earliest","filter":{"instrument":"B"})");
+  EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+  source_.roll_back(0);
+  publish(60'001, "C");
+  source_.hold_reads(source_.nowhere);
+  EXPECT_EQ(number(client.receive_type("run"), "first_offset"), 60'000u);
+  const auto batch = next_batch(client);
+  EXPECT_EQ(number(batch, "first_offset"), 0u);
+  ASSERT_EQ(number(batch, "count"), 1u);
+  EXPECT_EQ(number(batch.at("events").as_array().at(0), "offset"), 0u);
+}
+
 TEST_F(BatchTest, SessionsThatCloseAtTheSamePlaceShareTheMessage) {
   start();
   std::vector<WsClient> clients;
@@ -302,6 +344,41 @@ TEST_F(BatchTest, ItsOwnWaitingIsNoSlowness) {
   publish(50);
   expect_batch(client, 0, 1'000, "count");
   expect_batch(conflated, 0, 1'000, "count");
+}
+
+TEST_F(BatchTest, ItsOwnWaitingIsNoSlownessWhereMemoryMovesOnUnderIt) {
+  options_.cache_events = 256;
+  start();
+  const std::string filter = R"(,"filter":{"instrument":"B"})";
+  WsClient client = connect();
+  subscribe(client, never.data(), filter + R"(,"slow":"disconnect","queue":100)");
+  WsClient conflated = connect();
+  subscribe(conflated, never.data(), filter + R"(,"slow":"conflate","queue":100)");
+  for (std::uint64_t published = 50; published <= 2'000; published += 50) {
+    publish(1, "B");
+    publish(49);
+    while (gateway_->count(Counter::events) < published) std::this_thread::yield();
+    client.send(R"({"op":"ping"})");
+    ASSERT_FALSE(client.receive_type("pong").is_null()) << "it is not cut off";
+  }
+  EXPECT_TRUE(eventually(Counter::replays_healed, 2)) << "memory has moved on";
+  client.send(R"({"op":"books","subscription":1})");
+  ASSERT_FALSE(client.receive_type("books").is_null()) << "it is not cut off";
+  EXPECT_EQ(gateway_->count(Counter::conflations), 0u);
+}
+
+TEST_F(BatchTest, ItsAgeIsItsOwnAlsoWhereItsFirstEventIsSeenInAnEarlierTurn) {
+  start();
+  publish(1, "B");
+  publish(20'000);  // more than is measured in one turn
+  ASSERT_TRUE(eventually(Counter::events, 20'001));
+  WsClient client = connect();
+  subscribe(client, std::string(never) + R"(,"count":2)", R"(,"start":{"offset":0},"filter":{"instrument":"B"})");
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(number(client.receive_type("heartbeat"), "next_offset"), 0u) << "it waits";
+  publish(1, "B");
+  const auto batch = next_batch(client);
+  EXPECT_EQ(number(batch, "first_offset"), 0u);
+  EXPECT_EQ(number(batch, "count"), 2u);
 }
 
 TEST_F(BatchTest, AConflatedRangeComesInBatches) {

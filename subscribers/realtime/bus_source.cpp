@@ -36,7 +36,9 @@ class LogReplay final : public Replay {
 
   [[nodiscard]] Offset next() const override { return next_; }
   [[nodiscard]] RunBegin run() const override { return from_.run; }
-  [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
+
+ private:
+  [[nodiscard]] Result<std::size_t> read_some(const Handler& handler, std::size_t limit) override {
     std::size_t count = 0;
     const Offset end = log_end();
     MILLRACE_TRY(leave_closed_segment(end));
@@ -56,8 +58,6 @@ class LogReplay final : public Replay {
     }
     return count;
   }
-
- private:
   [[nodiscard]] Offset log_end() const {
     const bool synced = from_.level == Level::synced;
     return Offset((synced ? from_.end->synced : from_.end->offset).load(std::memory_order_acquire));

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+#include <fstream>
 #include <optional>
 
 #include "subscribers/realtime/testing/processes.hpp"
@@ -173,6 +175,46 @@ TEST(BusSource, APublisherAtFullSpeedIsFollowedWithoutGapAndTheLogIsReadFromAnyS
     if (*count == 0) break;
   }
   EXPECT_EQ(next, 300'000u);
+}
+
+TEST(BusSource, ADamagedLogIsNeverReadBehindTheDamage) {
+  TestCore core;
+  auto bus = connect(core);
+  auto source = BusSource::open(*bus);
+  ASSERT_TRUE(source) << source.error().message;
+  Fed fed(**source);
+  Process puppet = core.puppet("trade_events", "maker", 20'000);
+  ASSERT_TRUE(fed.to(20'000));
+  std::filesystem::path segment;  // the first
+  for (const auto& file : std::filesystem::directory_iterator(bus->topic("trade_events")->log_folder)) {
+    if (file.path().extension() == ".wal" && (segment.empty() || file.path() < segment)) segment = file.path();
+  }
+  std::fstream bytes(segment, std::ios::in | std::ios::out | std::ios::binary);
+  bytes.seekp(32 << 10);
+  bytes << std::string(64, '\xff') << std::flush;
+  ASSERT_TRUE(bytes.good()) << segment;
+
+  auto replay = (*source)->replay(fed.trades, Earliest{}, Level::recorded);
+  ASSERT_TRUE(replay);
+  std::uint64_t next = 0;
+  const auto read = [&] {
+    return (*replay)->read(
+        [&](const LiveEvent& event) {
+          ASSERT_EQ(event.offset.value(), next);
+          ++next;
+        },
+        20'000);
+  };
+  auto count = read();
+  ASSERT_FALSE(count);
+  EXPECT_EQ(count.error().code, ErrorCode::corrupt);
+  EXPECT_LT(next, 20'000u);
+  const std::uint64_t whole = next;
+  count = read();
+  ASSERT_FALSE(count);
+  EXPECT_EQ(count.error().code, ErrorCode::corrupt);
+  EXPECT_EQ(next, whole);
+  EXPECT_EQ((*replay)->next(), Offset(whole));
 }
 
 TEST(BusSource, TopicsAndPublishersAreAsTheCoreHasThem) {

@@ -94,8 +94,21 @@ class Replay {
   [[nodiscard]] virtual RunBegin run() const = 0;
   [[nodiscard]] virtual Offset next() const = 0;  // of the next event that read() will hand over
   // Hands over at most `limit` events, offsets without a gap; returns how many, 0 at the end. May block on the disk.
-  // Errors: deleted (retention overtook it), io_failed, corrupt.
-  [[nodiscard]] virtual Result<std::size_t> read(const Handler& handler, std::size_t limit) = 0;
+  // Errors: deleted (retention overtook it), io_failed, corrupt. What came before one is good; from then on every read
+  // fails with it and hands over nothing, so that nobody goes on behind what is lost.
+  [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) {
+    if (failed_) return fail(*failed_);
+    auto count = read_some(handler, limit);
+    if (!count) failed_ = count.error();
+    return count;
+  }
+
+ protected:
+  // Likewise, but that it need not keep its error.
+  [[nodiscard]] virtual Result<std::size_t> read_some(const Handler& handler, std::size_t limit) = 0;
+
+ private:
+  std::optional<Error> failed_;
 };
 
 // A durable consumer's name, held until this is gone. One thread; no call waits for the core.
@@ -144,8 +157,7 @@ class EventSource {
   [[nodiscard]] virtual Result<std::unique_ptr<Replay>> replay(std::size_t topic, const ReplayStart& start,
                                                                Level level) = 0;
   // On any thread; may block on the disk. The latest event of each key before `end`, ascending by offset. Errors:
-  // deleted
-  // (`end` is before the first offset there is), io_failed, corrupt.
+  // deleted (`end` is before the first offset there is), io_failed, corrupt.
   [[nodiscard]] virtual Status last_values(std::size_t topic, Offset end, const Replay::Handler& handler) = 0;
   // On any thread; may wait for the core. Errors: in_use, exhausted, invalid_argument, timed_out, disconnected, and
   // those of a start that is not there.

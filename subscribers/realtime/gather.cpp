@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "bus/base/assert.hpp"
 #include "bus/base/rfc3339.hpp"
 #include "subscribers/realtime/conflation.hpp"
 
@@ -77,6 +78,7 @@ void gather(EventBlock& block, const View& view, const schemas::EventType& type,
             Counters& counters) {
   Offset end = std::min(block.next(), limit.end);
   if (view.plan) end = std::min(end, view.plan->end);
+  MILLRACE_ASSERT(body.next >= block.first(), "a body goes on with events that the block holds");
   while (body.next < end && has_room(body, limit)) {
     const Offset offset = body.next;
     const std::size_t i = offset - block.first();

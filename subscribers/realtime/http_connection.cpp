@@ -142,8 +142,11 @@ void HttpConnection::send(HttpAnswer answer, bool keep_alive) {
 void HttpConnection::tick(MonotonicTime now) {
   if (stream_ && !writes_stream()) return read_on();
   if (now <= deadline_) return;
-  if (stream_) hub_.counters.add(Counter::http_streams_cut);
-  if (buffer_.size() > 0 || (parser_ && parser_->got_some())) hub_.counters.add(Counter::http_timeouts);
+  if (stream_) {
+    hub_.counters.add(Counter::http_streams_cut);
+  } else if (buffer_.size() > 0 || (parser_ && parser_->got_some())) {
+    hub_.counters.add(Counter::http_timeouts);
+  }
   drop();
 }
 

@@ -37,6 +37,7 @@ class HttpConnection final : public Connection {
   void write_chunk();
   void end_stream();
   [[nodiscard]] bool writes_stream() const;
+  [[nodiscard]] bool is_broken();
   void send(HttpAnswer answer, bool keep_alive);
   [[nodiscard]] std::shared_ptr<HttpConnection> self() {
     return std::static_pointer_cast<HttpConnection>(shared_from_this());

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "bus/base/rfc3339.hpp"
+#include "subscribers/realtime/request_json.hpp"
 
 namespace millrace::gateway {
 
@@ -11,17 +12,9 @@ namespace {
 using protocol::Encoding;
 using protocol::ErrorName;
 
-constexpr std::size_t filter_values_max = 64;
 constexpr std::string_view place_forms =
     " is neither an offset nor a time: RFC 3339 as in 2026-03-02T09:30:00Z, or nanoseconds since 1970 as in "
     "1772443800000000000ns";
-
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return value;
-}
 
 // %41 is A. A '+' stays one: times have them.
 std::optional<std::string> percent_decoded(std::string_view text) {
@@ -45,9 +38,9 @@ std::optional<std::string> percent_decoded(std::string_view text) {
 using Place = std::variant<Offset, WallTime>;
 
 std::optional<Place> place(std::string_view text) {
-  if (const auto offset = number(text)) return Offset(*offset);
+  if (const auto offset = number_of(text)) return Offset(*offset);
   if (text.ends_with("ns")) {
-    const auto ns = number(text.substr(0, text.size() - 2));
+    const auto ns = number_of(text.substr(0, text.size() - 2));
     if (!ns || *ns > INT64_MAX) return std::nullopt;
     return WallTime{static_cast<std::int64_t>(*ns)};
   }
@@ -77,8 +70,9 @@ std::optional<HttpAnswer> take_filter(std::string_view value, protocol::Filter& 
   if (!filter.field.empty() && filter.field != field) {
     return http_error(400, ErrorName::bad_filter, "a filter is of one field; several values of it may be given");
   }
-  if (filter.values.size() == filter_values_max) {
-    return http_error(400, ErrorName::bad_filter, "a filter has at most 64 values");
+  if (filter.values.size() == protocol::filter_values_max) {
+    return http_error(400, ErrorName::bad_filter,
+                      "a filter has at most " + std::to_string(protocol::filter_values_max) + " values");
   }
   filter.field = field;
   filter.values.emplace_back(value.substr(colon + 1));
@@ -95,7 +89,7 @@ std::optional<HttpAnswer> take(std::string_view key, std::string_view value, Par
   } else if (key == "filter") {
     return take_filter(value, into.filter);
   } else if (key == "limit") {
-    const auto count = number(value);
+    const auto count = number_of(value);
     if (!count || *count == 0) return bad("'limit' is not a whole number from 1 upward");
     into.count = *count;
   } else if (key == "level") {
@@ -128,6 +122,13 @@ std::optional<HttpAnswer> reversed(const std::optional<Place>& from, const std::
 
 }  // namespace
 
+std::optional<std::uint64_t> number_of(std::string_view text) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
+  return value;
+}
+
 bool asks_for_range(std::string_view query) {
   return query.starts_with("format=") || query.find("&format=") != std::string_view::npos;
 }
@@ -157,7 +158,7 @@ std::variant<HttpAnswer, EventsRange> parse_range(const Hub& hub, const Topic& t
     return http_error(400, ErrorName::bad_format, "'format' is none of ndjson, csv and flatbuffers");
   }
   if (auto wrong = fit(wanted.filter, *topic.info.type)) {
-    return http_error(400, ErrorName::bad_filter, "'" + wanted.filter.field.substr(0, 48) + "': " + *wrong);
+    return http_error(400, ErrorName::bad_filter, "'" + protocol::shown(wanted.filter.field) + "': " + *wrong);
   }
   range.view.filter = std::make_shared<const protocol::Filter>(std::move(wanted.filter));
   if (auto wrong = reversed<Offset>(wanted.from, wanted.to)) return std::move(*wrong);
@@ -182,6 +183,7 @@ std::variant<HttpAnswer, EventsRange> parse_range(const Hub& hub, const Topic& t
     }
   }
   if (wanted.to) {
+    range.end_asked = true;
     if (const auto* offset = std::get_if<Offset>(&*wanted.to)) {
       if (*offset > range.end) return ahead("to", *offset);
       range.end = *offset;

@@ -24,11 +24,14 @@ struct EventsRange {
   std::size_t topic = 0;
   ReplayStart from;
   Offset end;                        // at most what there was when it was asked for
+  bool end_asked = false;            // by `to`, not what there was
   std::optional<WallTime> to;        // the first event recorded then or later is not in it
   View view;                         // lines, csv or binary
   std::uint64_t count = UINT64_MAX;  // of events that pass the filter
 };
 
+// A number of a query: of digits and nothing else.
+[[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text);
 // Whether a query of /v1/topics/{t}/events means a range, not a page.
 [[nodiscard]] bool asks_for_range(std::string_view query);
 [[nodiscard]] std::variant<HttpAnswer, EventsRange> parse_range(const Hub& hub, const Topic& topic,

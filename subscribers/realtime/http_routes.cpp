@@ -1,7 +1,5 @@
 #include "subscribers/realtime/http_routes.hpp"
 
-#include <charconv>
-
 #include "schemas/json_text.hpp"
 #include "subscribers/realtime/page.hpp"
 
@@ -155,13 +153,6 @@ HttpAnswer metrics_answer(const Hub& hub) {
   return {200, "text/plain; version=0.0.4", std::move(out)};
 }
 
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return value;
-}
-
 std::variant<HttpAnswer, EventsQuery, EventsRange> events_query(Hub& hub, std::string_view name,
                                                                 std::string_view query) {
   const Topic* topic = hub.find(name);
@@ -177,7 +168,7 @@ std::variant<HttpAnswer, EventsQuery, EventsRange> events_query(Hub& hub, std::s
     query.remove_prefix(std::min(query.size(), part.size() + 1));
     const std::size_t equals = std::min(part.find('='), part.size());
     const std::string_view key = part.substr(0, equals);
-    const auto value = number(part.substr(std::min(part.size(), equals + 1)));
+    const auto value = number_of(part.substr(std::min(part.size(), equals + 1)));
     if (key == "from" && value) {
       if (Offset(*value) > topic->cache.next()) {
         return http_error(400, ErrorName::offset_ahead,

@@ -1,6 +1,8 @@
 // A range of events over HTTP: chunked, read from the log as fast as the client takes it. Nothing is kept but the
 // message that is being written, and the next is read once that is gone. Where the log ends badly the body's last line
 // says why, and the connection is closed before the body is at its end: no client can take it for whole.
+#include <poll.h>
+
 #include <cstdio>
 
 #include "schemas/json_text.hpp"
@@ -39,7 +41,10 @@ HttpAnswer refusal(const Error& error) {
 }
 
 std::string csv_names(const schemas::FlatType& columns) {
-  std::string out = "offset,record_time,publisher,sequence,";
+  std::vector<std::string> own;
+  for (const schemas::FlatColumn& column : columns.columns()) own.push_back(column.name);
+  std::string out;
+  for (const char* const name : schemas::place_names) out += schemas::place_name(name, own) + ',';
   columns.append_csv_names(out);
   out += '\n';
   return out;
@@ -98,6 +103,13 @@ HttpConnection::~HttpConnection() = default;
 
 bool HttpConnection::writes_stream() const {
   return stream_->writing;
+}
+
+// Without a write nothing else would tell. A client that only closed its own direction may still wait for the rest: to
+// lose such a one is worse than to read a log for nobody, so that this is told by a reset alone.
+bool HttpConnection::is_broken() {
+  pollfd socket{socket_.native_handle(), 0, 0};
+  return ::poll(&socket, 1, 0) > 0 && (socket.revents & (POLLERR | POLLHUP)) != 0;
 }
 
 void HttpConnection::stream(EventsRange range) {
@@ -161,6 +173,9 @@ void HttpConnection::take_chunk(Result<ReplayChunk> chunk, std::optional<Offset>
     const Offset first = chunk->body->first;
     const RunBegin run = chunk->log->replay->run();
     if (!stream.run) stream.run = run.run;
+    if (!stream.begun && first > range.end && !range.end_asked) {
+      range.end = first;  // a time that the log has come to, but memory, as it was asked, had not: there is nothing
+    }
     if (!stream.begun && first > range.end) {
       failed = {ErrorCode::invalid_argument, ""};
     } else if (run.run > *stream.run && run.offset < stream.next && stream.begun) {
@@ -230,6 +245,7 @@ void HttpConnection::write_chunk() {
   if (stream.head.empty() && stream.tail.empty()) {
     if (stream.last) return end_stream();  // a binary one that is broken: it has no last line
     stream.body.reset();
+    if (is_broken()) return drop();
     return read_on();  // nothing passed the filter
   }
   stream.writing = true;

@@ -39,6 +39,11 @@ class RawClient {
     }
     return got_;
   }
+  // Gone without a word.
+  void reset() {
+    socket_.set_option(asio::socket_base::linger(true, 0));
+    socket_.close();
+  }
 
  private:
   asio::io_context io_;
@@ -147,6 +152,18 @@ TEST_F(HttpStreamTest, CsvHasAHeaderAndARowAnEvent) {
   EXPECT_EQ(std::count(rows[3].begin(), rows[3].end(), ','), commas);
 }
 
+class HttpStreamOfAlertsTest : public testing::WithGateway {
+ protected:
+  HttpStreamOfAlertsTest() : WithGateway({"risk_alerts"}) {}
+};
+
+TEST_F(HttpStreamOfAlertsTest, CsvHasNoNameTwice) {
+  start();
+  const HttpReply reply = http_request(gateway_->port(), "GET", "/v1/topics/risk_alerts/events?format=csv");
+  EXPECT_TRUE(reply.body.starts_with("offset,record_time,log_publisher,sequence,")) << reply.body;
+  EXPECT_NE(reply.body.find(",publisher,"), std::string::npos) << "its own";
+}
+
 TEST_F(HttpStreamTest, FlatbuffersAreBinaryMessagesOneBehindTheOther) {
   publish(3'000);
   start();
@@ -230,6 +247,7 @@ TEST_F(HttpStreamTest, AClientThatDoesNotReadIsWaitedForThenClosedAndCostsOneMes
   // Others are served meanwhile.
   EXPECT_EQ(offsets(get("format=ndjson&from=49990").body), count_from(49'990, 50'000));
   ASSERT_TRUE(eventually(Counter::http_streams_cut, 1));
+  EXPECT_EQ(gateway_->count(Counter::http_timeouts), 0u) << "its request was whole";
   EXPECT_LE(gateway_->count(Counter::replay_reads), 4u) << "what is not read is not fetched either";
   const std::string& got = deaf.read_to("\r\n0\r\n");
   EXPECT_EQ(got.find("\r\n0\r\n"), std::string::npos) << "it does not look whole";
@@ -332,6 +350,50 @@ TEST_F(HttpStreamTest, AtLevelSyncedItEndsWhereThatDoes) {
   EXPECT_EQ(offsets(get("format=ndjson&level=synced").body), count_from(0, 12));
   EXPECT_EQ(code("format=ndjson&level=synced&to=13", 416), "offset_ahead");
   EXPECT_EQ(offsets(get("format=ndjson").body), count_from(0, 20));
+}
+
+TEST_F(HttpStreamTest, ADamagedLogEndsItVisiblyWhereItIs) {
+  publish(1'000);
+  source_.damage(0, Offset(200), Offset(300));
+  start();
+  RawClient client(gateway_->port(), "/v1/topics/trade_events/events?format=ndjson");
+  const std::string& got = client.read_to("\r\n0\r\n\r\n");
+  EXPECT_EQ(got.find("\r\n0\r\n\r\n"), std::string::npos) << "the body is not at its end";
+  EXPECT_NE(got.find("{\"offset\":199,"), std::string::npos);
+  EXPECT_EQ(got.find("{\"offset\":300,"), std::string::npos);
+  const std::size_t at = got.rfind("{\"type\":\"error\"");
+  ASSERT_NE(at, std::string::npos);
+  const auto last = json::parse(got.substr(at, got.find('\n', at) - at));
+  EXPECT_EQ(last.at("code"), "replay_failed");
+  EXPECT_EQ(last.at("next_offset"), 200);
+}
+
+TEST_F(HttpStreamTest, FromATimeThatMemoryHasNotComeToItIsEmptyAndNotReversed) {
+  start();
+  source_.hold_poll(true);
+  publish(10);  // a millisecond apart, from 1'700'000'000 s on
+  const std::string from = "format=ndjson&from=2023-11-14T22:13:20.005Z";
+  const HttpReply reply = get(from);
+  EXPECT_EQ(reply.status, 200u) << reply.body;
+  EXPECT_EQ(reply.body, "");
+  EXPECT_EQ(code(from + "&to=0", 400), "bad_range");
+}
+
+TEST_F(HttpStreamTest, WhereNothingPassesTheFilterItEndsWithItsClient) {
+  publish(400'000);
+  start();
+  source_.hold_reads(Offset(100'000));
+  RawClient client(gateway_->port(), "/v1/topics/trade_events/events?format=csv&filter=instrument:B");
+  client.read_to("\r\n\r\n");
+  EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+  client.reset();
+  source_.hold_reads(source_.nowhere);
+  // The only other connection is the one that asks.
+  EXPECT_TRUE(eventually([&] {
+    const std::string metrics = http_request(gateway_->port(), "GET", "/metrics").body;
+    return metrics.find("millrace_gateway_connections 1\n") != std::string::npos;
+  }));
+  EXPECT_LE(gateway_->count(Counter::replay_reads), 3u) << "the rest of the log is not read";
 }
 
 }  // namespace

@@ -50,6 +50,11 @@ Status PacedReplay::open(EventSource& source, const ReplayStart& start) {
   return {};
 }
 
+Error PacedReplay::Topic::taken_back_by(const RunBegin& begun) const {
+  return {ErrorCode::rolled_back,
+          name + ": what lies behind offset " + std::to_string(begun.offset.value()) + " was taken back"};
+}
+
 Status PacedReplay::fill(Topic& topic) {
   LogPlace& log = *topic.log;
   if (!log.rest.empty() || log.next() >= topic.end) return {};
@@ -58,10 +63,7 @@ Status PacedReplay::fill(Topic& topic) {
   // What came before an error is good; the error shows again.
   if (!taken && log.rest.empty()) return fail(taken.error().code, topic.name + ": " + taken.error().message);
   const RunBegin run = log.replay->run();
-  if (run.run > topic.run && run.offset < topic.next()) {
-    return fail(ErrorCode::rolled_back,
-                topic.name + ": what lies behind offset " + std::to_string(run.offset.value()) + " was taken back");
-  }
+  if (topic.is_taken_back_by(run)) return fail(topic.taken_back_by(run));
   topic.run = run.run;
   return {};
 }

@@ -26,6 +26,11 @@ class PacedReplay {
     Run run;                               // that the log was in then
     std::optional<Offset> deleted_before;  // it began with the oldest event, and a time before that was asked for
     [[nodiscard]] Offset next() const { return log ? log->next() : Offset(0); }
+    // Whether some of what lies before next() was.
+    [[nodiscard]] bool is_taken_back_by(const RunBegin& begun) const {
+      return begun.run > run && begun.offset < next();
+    }
+    [[nodiscard]] Error taken_back_by(const RunBegin& begun) const;
   };
 
   PacedReplay(std::vector<Topic> replayed, protocol::Encoding encoding, Level level, historical::Speed speed)

@@ -134,6 +134,56 @@ TEST_F(ReplayTest, ASlowOneWaitsForTheNextAndMayBeHurriedOn) {
   EXPECT_EQ(events.size(), 1u);
 }
 
+TEST_F(ReplayTest, WhatIsReadComesBeforeWhatIsAskedMeanwhile) {
+  publish(0, 200);
+  start();
+  WsClient client(gateway_->port());
+  std::vector<json::value> events;
+  const auto ask_while_it_reads = [&](std::string_view request) {
+    source_.hold_reads(Offset(64));
+    client.send(R"({"op":"replay","topics":["trade_events"]})");
+    const auto begun = client.receive_type("replaying");
+    EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+    client.send(R"({"op":)" + std::string(request) + R"(,"subscription":)" +
+                std::to_string(number(begun, "subscription")) + "}");
+    client.send(R"({"op":"ping"})");
+    client.expect("pong");
+    source_.hold_reads(source_.nowhere);
+  };
+  // A seek that fails changes nothing.
+  ask_while_it_reads(R"("seek","to":{"offset":1000})");
+  EXPECT_EQ(to_the_end(client, events).at("code"), "offset_ahead");
+  EXPECT_EQ(events.size(), 200u);
+  EXPECT_EQ(to_the_end(client, events).at("type"), "replayed");
+  EXPECT_EQ(events.size(), 200u);
+  // An answer names what was sent before it.
+  ask_while_it_reads(R"("pause")");
+  for (json::value message; !message.is_object() || message.at("type") != "replay_state";) {
+    const std::string state = message.is_object() ? json::serialize(message.at("next_offsets")) : "nothing";
+    message = json::parse(client.receive().value());
+    if (message.at("type") == "replay_state") {
+      EXPECT_EQ(json::serialize(message.at("next_offsets")), state);
+    }
+  }
+}
+
+TEST_F(ReplayTest, OneThatIsHurriedOnWhileItReadsDoesNotWaitForTheOldPace) {
+  source_.publish(0, R"({"instrument":"A"})", WallTime{1'000'000'000});
+  source_.publish(0, R"({"instrument":"A"})", WallTime{4'000'000'000'000});
+  start();
+  source_.hold_reads(Offset(0));
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events"],"speed":1})");
+  EXPECT_TRUE(eventually([&] { return source_.holds_a_read(); }));
+  client.send(R"({"op":"speed","subscription":1,"speed":"max"})");
+  client.send(R"({"op":"ping"})");
+  client.expect("pong");
+  source_.hold_reads(source_.nowhere);
+  std::vector<json::value> events;
+  EXPECT_EQ(to_the_end(client, events).at("type"), "replayed");
+  EXPECT_EQ(events.size(), 2u);
+}
+
 TEST_F(ReplayTest, ItGoesOnIntoLiveWithNeitherGapNorDuplicate) {
   publish(0, 5'000);
   start();
@@ -152,6 +202,45 @@ TEST_F(ReplayTest, ItGoesOnIntoLiveWithNeitherGapNorDuplicate) {
   for (const auto& event : client.receive_events(25'001 - 100 - events.size())) events.push_back(event);
   ASSERT_EQ(events.size(), 24'901u);
   for (std::size_t i = 0; i < events.size(); ++i) ASSERT_EQ(number(events[i], "offset"), 100 + i);
+}
+
+TEST_F(ReplayTest, WhereTheLogIsAheadOfMemoryLiveWaitsForThat) {
+  start();
+  source_.hold_poll(true);
+  publish(0, 10);
+  WsClient client(gateway_->port());
+  const auto begun =
+      ask(client, R"({"op":"replay","topics":["trade_events"],"from":{"time":"2100-01-01T00:00:00Z"},"follow":true})",
+          "replaying");
+  EXPECT_EQ(json::serialize(begun.at("next_offsets")), "[10]");
+  EXPECT_EQ(json::parse(client.receive().value()).at("type"), "heartbeat") << "it waits";
+  source_.hold_poll(false);
+  std::vector<json::value> events;
+  const auto end = to_the_end(client, events);
+  ASSERT_EQ(end.at("type"), "replayed") << end;
+  const auto subscribed = client.receive_type("subscribed");
+  EXPECT_EQ(subscribed.at("subscription"), end.at("followed_by").as_array().at(0));
+  EXPECT_EQ(number(subscribed, "first_offset"), 10u);
+  publish(0, 1);
+  EXPECT_EQ(number(client.receive_events(1).at(0), "offset"), 10u);
+}
+
+TEST_F(ReplayTest, WhatIsTakenBackWhileItWaitsForMemoryEndsItWithAnError) {
+  source_.hold_sync(true);
+  start();
+  source_.hold_poll(true);
+  publish(0, 10);
+  source_.sync(0, Offset(5));
+  WsClient client(gateway_->port());
+  ASSERT_FALSE(ask(client,
+                   R"({"op":"replay","topics":["trade_events"],"from":{"time":"2100-01-01T00:00:00Z"},"follow":true})",
+                   "replaying")
+                   .is_null());
+  source_.roll_back(0);
+  publish(0, 20);
+  source_.hold_poll(false);
+  std::vector<json::value> events;
+  EXPECT_EQ(to_the_end(client, events).at("code"), "rolled_back");
 }
 
 TEST_F(ReplayTest, ABinaryOneNamesTheTopicOfEachEventAndWhereEachGoesOn) {
@@ -328,6 +417,21 @@ TEST_F(ReplayTest, WhatIsWrongIsNamed) {
   client.send(R"({"op":"unsubscribe","subscription":)" + std::to_string(number(last, "subscription")) + "}");
   EXPECT_EQ(client.receive_type("unsubscribed").at("subscription"), last.at("subscription"));
   EXPECT_FALSE(ask(client, R"({"op":"replay","topics":["trade_events"],"paused":true})", "replaying").is_null());
+}
+
+TEST_F(ReplayTest, ADamagedLogEndsItWhereItIs) {
+  publish(0, 1'000);
+  source_.damage(0, Offset(200), Offset(300));
+  start();
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"replay","topics":["trade_events"]})");
+  std::vector<json::value> events;
+  const auto error = to_the_end(client, events);
+  EXPECT_EQ(error.at("type"), "error") << error;
+  ASSERT_EQ(events.size(), 200u);
+  EXPECT_EQ(number(events.back(), "offset"), 199u);
+  EXPECT_EQ(error.at("code"), "replay_failed");
+  EXPECT_EQ(json::serialize(error.at("next_offsets")), "[200]");
 }
 
 }  // namespace

@@ -82,6 +82,8 @@ struct RequestError {
 struct Live {};
 using Start = std::variant<Live, Earliest, Offset, WallTime, Position>;
 
+inline constexpr std::size_t filter_values_max = 64;
+
 struct Filter {
   std::string field;                // one of the event type's filterable(); empty: everything passes
   std::vector<std::string> values;  // any of them

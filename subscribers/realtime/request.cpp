@@ -11,7 +11,6 @@ namespace millrace::gateway::protocol {
 namespace {
 
 constexpr std::size_t depth_max = 8;
-constexpr std::size_t filter_values_max = 64;
 constexpr std::size_t filter_value_size_max = 64;
 
 }  // namespace
@@ -109,9 +108,27 @@ std::variant<Filter, RequestError> parse_filter(const json::value& value) {
     good = take(field.value());
   }
   if (!good) {
-    return bad(ErrorName::bad_filter, "the filter's value must be a text of 1 to 64 bytes, or a list of 1 to 64 such");
+    return bad(ErrorName::bad_filter, "the filter's value must be a text of 1 to " +
+                                          std::to_string(filter_value_size_max) + " bytes, or a list of 1 to " +
+                                          std::to_string(filter_values_max) + " such");
   }
   return filter;
+}
+
+std::optional<RequestError> parse_format(const json::object& object, Encoding& into) {
+  const json::value* format = object.if_contains("format");
+  if (!format || *format == "json") return std::nullopt;
+  if (*format != "binary") return bad(ErrorName::bad_format, R"('format' is neither "json" nor "binary")");
+  into = Encoding::binary;
+  return std::nullopt;
+}
+
+std::optional<RequestError> parse_level(const json::object& object, Level& into) {
+  const json::value* level = object.if_contains("level");
+  if (!level || *level == "recorded") return std::nullopt;
+  if (*level != "synced") return bad(ErrorName::bad_level, R"('level' is neither "recorded" nor "synced")");
+  into = Level::synced;
+  return std::nullopt;
 }
 
 namespace {
@@ -172,16 +189,8 @@ std::optional<RequestError> parse_batch(const json::object& object, Subscribe& s
   return wrong;
 }
 
-// After parse_slow().
-std::optional<RequestError> parse_level(const json::object& object, Subscribe& subscribe) {
-  const json::value* level = object.if_contains("level");
-  if (level) {
-    if (*level == "synced") {
-      subscribe.level = Level::synced;
-    } else if (*level != "recorded") {
-      return bad(ErrorName::bad_level, R"('level' is neither "recorded" nor "synced")");
-    }
-  }
+// After parse_slow() and parse_level().
+std::optional<RequestError> parse_consumer(const json::object& object, Subscribe& subscribe) {
   const json::value* take_over = object.if_contains("take_over");
   if (take_over && !take_over->is_bool()) return bad(ErrorName::bad_consumer, "'take_over' is neither true nor false");
   const json::value* consumer = object.if_contains("consumer");
@@ -198,7 +207,7 @@ std::optional<RequestError> parse_level(const json::object& object, Subscribe& s
     return bad(ErrorName::bad_consumer, "'consumer' is not a text of 1 to " +
                                             std::to_string(limits::consumer_name_size_max) + " of a-z 0-9 _ . -");
   }
-  if (level && subscribe.level != Level::synced) {
+  if (object.contains("level") && subscribe.level != Level::synced) {
     return bad(ErrorName::bad_level, R"(a durable consumer is at level "synced": leave 'level' out, or say that)");
   }
   if (subscribe.slow != SlowPolicy::Kind::heal) {
@@ -230,16 +239,11 @@ WhatOrError parse_subscribe(const json::object& object) {
     if (auto* wrong = std::get_if<RequestError>(&parsed)) return std::move(*wrong);
     subscribe.filter = std::move(std::get<Filter>(parsed));
   }
-  if (const json::value* format = object.if_contains("format")) {
-    if (*format == "binary") {
-      subscribe.encoding = Encoding::binary;
-    } else if (*format != "json") {
-      return bad(ErrorName::bad_format, R"('format' is neither "json" nor "binary")");
-    }
-  }
+  if (auto wrong = parse_format(object, subscribe.encoding)) return std::move(*wrong);
   if (auto wrong = parse_slow(object, subscribe)) return std::move(*wrong);
   if (auto wrong = parse_batch(object, subscribe)) return std::move(*wrong);
-  if (auto wrong = parse_level(object, subscribe)) return std::move(*wrong);
+  if (auto wrong = parse_level(object, subscribe.level)) return std::move(*wrong);
+  if (auto wrong = parse_consumer(object, subscribe)) return std::move(*wrong);
   if (const json::value* snapshot = object.if_contains("snapshot")) {
     if (!snapshot->is_bool()) return bad(ErrorName::bad_snapshot, "'snapshot' is neither true nor false");
     subscribe.snapshot = snapshot->get_bool();

@@ -24,6 +24,9 @@ using StartOrError = std::variant<Start, RequestError>;
                                                        std::string_view where);
 [[nodiscard]] StartOrError parse_start(const json::value& value);
 [[nodiscard]] std::variant<Filter, RequestError> parse_filter(const json::value& value);
+// Of the field of that name, which may be left out.
+[[nodiscard]] std::optional<RequestError> parse_format(const json::object& object, Encoding& into);
+[[nodiscard]] std::optional<RequestError> parse_level(const json::object& object, Level& into);
 
 [[nodiscard]] WhatOrError parse_replay(const json::object& object);
 // Of the op named `op`, which is about a replay.

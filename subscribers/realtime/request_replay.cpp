@@ -109,20 +109,8 @@ WhatOrError parse_replay(const json::object& object) {
     if (auto* wrong = std::get_if<RequestError>(&parsed)) return std::move(*wrong);
     replay.filter = std::move(std::get<Filter>(parsed));
   }
-  if (const json::value* format = object.if_contains("format")) {
-    if (*format == "binary") {
-      replay.encoding = Encoding::binary;
-    } else if (*format != "json") {
-      return bad(ErrorName::bad_format, R"('format' is neither "json" nor "binary")");
-    }
-  }
-  if (const json::value* level = object.if_contains("level")) {
-    if (*level == "synced") {
-      replay.level = Level::synced;
-    } else if (*level != "recorded") {
-      return bad(ErrorName::bad_level, R"('level' is neither "recorded" nor "synced")");
-    }
-  }
+  if (auto wrong = parse_format(object, replay.encoding)) return std::move(*wrong);
+  if (auto wrong = parse_level(object, replay.level)) return std::move(*wrong);
   if (const json::value* speed = object.if_contains("speed")) {
     if (auto wrong = parse_speed(*speed, replay.speed)) return std::move(*wrong);
   }

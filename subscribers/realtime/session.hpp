@@ -49,6 +49,9 @@ class Session final : public Connection {
     std::optional<MonotonicTime> due;  // of its next event, if that is not yet
     std::deque<std::pair<std::string, protocol::Steer>> waiting;
     MonotonicTime last_sent;
+
+    // Events that are read, and are to be sent before anything is done that was asked since.
+    [[nodiscard]] bool has_unsent() const { return ready && ready->body->count > 0; }
   };
 
  private:
@@ -122,6 +125,8 @@ class Session final : public Connection {
   void read_replay(const std::shared_ptr<SessionReplay>& replay);
   void on_replay_read(const std::shared_ptr<SessionReplay>& replay, PacedReplay::Chunk chunk, const Status& opened);
   void write_replay(SessionReplay& replay);
+  // It is at its end, but memory, where live goes on, has not come to that.
+  [[nodiscard]] bool waits_for_memory(const SessionReplay& replay) const;
   [[nodiscard]] bool end_replay(SessionReplay& replay);
   void forget_replay(const SessionReplay& replay);
   void leave_replay(const std::string& request_id, const SessionReplay& replay);

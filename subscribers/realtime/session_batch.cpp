@@ -37,13 +37,13 @@ bool Session::close_batch(Subscription& subscription) {
   Body& open = *batch.open;
   limit.end = head;
   limit.measure = true;
-  const bool was_empty = open.count == 0;
+  const MonotonicTime now = hub_.clock.monotonic();
   for (const Offset from = open.next; open.next < head && has_room(open, limit);) {
     if (open.next - from >= look_limit) return pump_later(), false;
+    const bool was_empty = open.count == 0;
     gather(topic.cache.block_of(open.next), subscription.view, *topic.info.type, limit, open, hub_.counters);
+    if (was_empty && open.count > 0) batch.opened = now;
   }
-  const MonotonicTime now = hub_.clock.monotonic();
-  if (was_empty && open.count > 0) batch.opened = now;
   const MonotonicTime due = batch.opened + batch.bounds.age;
   // Of events that all fail the filter there is nothing to wait for: they are passed over.
   if (open.count > 0 && has_room(open, limit) && now < due) {

@@ -130,7 +130,7 @@ bool Session::follow_run(Subscription& subscription) {
     return false;
   }
   subscription.run = run.run;
-  if (subscription.batch) subscription.batch->start_anew();  // what is open may have been taken back
+  subscription.begin_run(run.offset);
   answer(protocol::run_began(subscription.id, topic.info.name, run.run, run.offset));
   return true;
 }
@@ -207,9 +207,8 @@ void Session::on_written(beast::error_code failed, std::size_t size) {
 void Session::read_log(Subscription& subscription) {
   if (replaying_ || subscription.log_ran_dry || hub_.stopping) return;
   ReplayRead work;
-  // What is read in several turns keeps its slot.
-  const bool goes_on = subscription.batch && subscription.batch->from_log;
-  work.slot = goes_on ? subscription.batch->from_log->slot : hub_.take_replay_slot();
+  work.slot = subscription.slot();
+  if (!work.slot) work.slot = hub_.take_replay_slot();
   if (!work.slot) return;  // the next tick asks again
   if (subscription.caught_up && !subscription.log && !subscription.lookahead) {
     hub_.counters.add(Counter::replays_healed);

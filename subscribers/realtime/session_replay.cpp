@@ -1,5 +1,5 @@
 // A session's replays. Reads and writes take turns, so a client that does not read makes its replay wait. What a client
-// asks of a replay while a thread is reading for it is done once that is back.
+// asks of a replay while a thread is reading for it is done once that is back and what it has read is sent.
 #include <string>
 
 #include "subscribers/realtime/replay_protocol.hpp"
@@ -10,6 +10,9 @@ namespace millrace::gateway {
 using protocol::ErrorName;
 
 namespace {
+// Of what is further ahead the hub need not know: the tick, every 250 ms at most, looks at each session and asks again.
+constexpr std::chrono::nanoseconds wake_ahead_max{500'000'000};
+
 protocol::ReplayState state_of(const Session::SessionReplay& replay) {
   protocol::ReplayState state;
   state.subscription = replay.id;
@@ -83,7 +86,7 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
     return refuse({ErrorName::unknown_subscription, "this session has no replay " + std::to_string(steer.subscription),
                    request_id});
   }
-  if (replay->reading || replay->opening) {
+  if (replay->reading || replay->opening || replay->has_unsent()) {
     if (replay->waiting.size() >= hub_.options.answers_max) {
       return refuse({ErrorName::bad_request, "too many requests of this replay at once", request_id});
     }
@@ -97,6 +100,7 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
     paced.paused = true;
   };
   replay->due.reset();
+  if (replay->ready) replay->ready->due.reset();
   switch (steer.what) {
     case protocol::Steer::What::pause:
       pause();
@@ -117,7 +121,6 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
     case protocol::Steer::What::seek:
       replay->opening = steer.to;
       replay->request_id = request_id;
-      replay->ready.reset();
       return;
   }
   answer(protocol::replay_answer("replay_state", request_id, state_of(*replay)));
@@ -126,14 +129,15 @@ void Session::steer(const std::string& request_id, const protocol::Steer& steer)
 void Session::send_replay(const std::shared_ptr<SessionReplay>& replay) {
   PacedReplay& paced = *replay->paced;
   if (replay->reading) return;
+  if (replay->has_unsent()) return write_replay(*replay);
   while (!replay->waiting.empty() && !replay->opening) {
     const auto [request_id, what] = std::move(replay->waiting.front());
     replay->waiting.pop_front();
     steer(request_id, what);
   }
   if (!answers_.empty()) return;
-  if (replay->ready && replay->ready->body->count > 0) return write_replay(*replay);
   if (replay->ready && !replay->opening) {
+    if (waits_for_memory(*replay)) return;  // the next tick asks again
     const PacedReplay::Chunk chunk = std::move(*replay->ready);
     replay->ready.reset();
     if (chunk.error) {
@@ -146,11 +150,23 @@ void Session::send_replay(const std::shared_ptr<SessionReplay>& replay) {
   if (replay->opening || !paced.paused || paced.steps > 0) read_replay(replay);
 }
 
+bool Session::waits_for_memory(const SessionReplay& replay) const {
+  if (!replay.follow || !replay.ready->ended || replay.ready->error) return false;
+  return std::any_of(replay.paced->topics.begin(), replay.paced->topics.end(), [this](const PacedReplay::Topic& topic) {
+    const gateway::Topic& live = hub_.topics[topic.index];
+    return topic.next() > live.cache.next() && !topic.is_taken_back_by(live.run);
+  });
+}
+
 // False: there is more by now.
 bool Session::end_replay(SessionReplay& replay) {
   if (replay.follow) {
     bool more = false;
     for (PacedReplay::Topic& topic : replay.paced->topics) {
+      if (const RunBegin& run = hub_.topics[topic.index].run; topic.is_taken_back_by(run)) {
+        answer(protocol::replay_error(protocol::from_error(topic.taken_back_by(run)), state_of(replay)));
+        return forget_replay(replay), true;
+      }
       const Offset head = hub_.topics[topic.index].head(replay.level);
       more = more || head > topic.next();
       topic.end = std::max(topic.end, head);
@@ -189,7 +205,9 @@ void Session::forget_replay(const SessionReplay& replay) {
 }
 
 void Session::wake_me_at(MonotonicTime when) {
-  if (wakes_at_ && *wakes_at_ <= hub_.clock.monotonic()) wakes_at_.reset();
+  const MonotonicTime now = hub_.clock.monotonic();
+  if (when - now > wake_ahead_max) return;
+  if (wakes_at_ && *wakes_at_ <= now) wakes_at_.reset();
   if (wakes_at_ && *wakes_at_ <= when) return;
   wakes_at_ = when;
   hub_.wake_at(when, shared_from_this());
@@ -239,6 +257,7 @@ void Session::on_replay_read(const std::shared_ptr<SessionReplay>& replay, Paced
     if (!replay->begun) forget_replay(*replay);
     return;
   }
+  replay->ready.reset();  // its end, or its error, was that of the place it has left
   // One that is refused has had no number.
   if (!replay->begun) replay->id = ++last_id_;
   answer(protocol::replay_answer(replay->begun ? "replay_state" : "replaying", replay->request_id, state_of(*replay)));
@@ -268,7 +287,8 @@ void Session::leave_replay(const std::string& request_id, const SessionReplay& r
 
 void Session::tick_replays(MonotonicTime now) {
   for (const auto& replay : replays_) {
-    if (!replay->begun || replay->reading || now - replay->last_sent < hub_.options.heartbeat) continue;
+    if (!replay->begun || replay->reading || replay->has_unsent() || now - replay->last_sent < hub_.options.heartbeat)
+      continue;
     replay->last_sent = now;
     answer(protocol::replay_heartbeat(state_of(*replay)));
   }

@@ -32,7 +32,8 @@ void Session::send_snapshot(Subscription& subscription) {
 void Session::read_snapshot(Subscription& subscription) {
   if (replaying_ || hub_.stopping) return;
   SnapshotRead work;
-  work.slot = hub_.take_replay_slot();
+  work.slot = subscription.slot();  // of what its start has read, which waits for this
+  if (!work.slot) work.slot = hub_.take_replay_slot();
   if (!work.slot) return;  // the next tick asks again
   work.topic = subscription.topic;
   work.as_of = subscription.cursor;

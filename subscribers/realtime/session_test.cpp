@@ -305,5 +305,21 @@ TEST_F(SessionTest, AStoppingGatewaySaysGoodbye) {
   EXPECT_EQ(client.close_code(), 1001);
 }
 
+TEST_F(SessionTest, ADamagedLogEndsASubscriptionWhereItIs) {
+  publish(1'000);
+  source_.damage(0, Offset(200), Offset(300));
+  start();
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"subscribe","topic":"trade_events","start":"earliest"})");
+  const auto events = client.receive_events(200);
+  ASSERT_EQ(events.size(), 200u) << "what came before the damage is good";
+  EXPECT_EQ(events.back().at("offset"), 199);
+  const auto error = client.receive_type("error");
+  ASSERT_FALSE(error.is_null());
+  EXPECT_EQ(error.at("code"), "replay_failed");
+  EXPECT_EQ(error.at("subscription"), 1);
+  EXPECT_EQ(error.at("next_offset"), 200);
+}
+
 }  // namespace
 }  // namespace millrace::gateway

@@ -357,5 +357,29 @@ INSTANTIATE_TEST_SUITE_P(Seeds, SlowSchedule,
                          ::testing::Combine(::testing::Values("heal", "conflate", "disconnect"),
                                             ::testing::Range(0u, 40u)));
 
+TEST_F(SlowTest, APlanOfEventsThatWereTakenBackIsNotFollowed) {
+  options_.cache_events = 64 * 1024;
+  source_.hold_sync(true);
+  start();
+  for (int i = 0; i < 1'000; ++i) source_.publish_numbered(0, "K" + std::to_string(i));
+  for (int i = 0; i < 1'000; ++i) source_.publish_numbered(0, "A");
+  source_.sync(0, Offset(1'000));
+  ASSERT_TRUE(eventually(Counter::events, 2'000));
+  client::WsClient client(gateway_->port(), {.receive_buffer = 4096, .origin = {}});
+  client.send(R"({"op":"subscribe","topic":"trade_events","start":{"offset":0},"slow":"conflate","queue":20})");
+  ASSERT_TRUE(eventually(Counter::conflations, 1));
+  // Its socket is full long before the thousandth event.
+  source_.roll_back(0);
+  for (int i = 0; i < 1'000; ++i) source_.publish_numbered(0, "L" + std::to_string(i));
+  ASSERT_TRUE(eventually(Counter::events, 3'000));
+  const auto events = client.receive_events(2'000);
+  ASSERT_EQ(events.size(), 2'000u);
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    ASSERT_EQ(events[i].at("offset"), i);
+    const std::string instrument = (i < 1'000 ? "K" : "L") + std::to_string(i % 1'000);
+    ASSERT_EQ(events[i].at("data").at("instrument").as_string().c_str(), instrument);
+  }
+}
+
 }  // namespace
 }  // namespace millrace::gateway

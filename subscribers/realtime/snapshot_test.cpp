@@ -68,6 +68,17 @@ TEST_F(SnapshotSessionTest, ComesBeforeWhatIsRecordedFromNowOn) {
   EXPECT_EQ(events[1].at("offset"), 11);
 }
 
+TEST_F(SnapshotSessionTest, OfAStartInTheLogNeedsOneReadAtATime) {
+  options_.replays_max = 1;
+  options_.cache_events = 4;
+  publish(30);
+  start();
+  WsClient client(gateway_->port());
+  client.send(R"({"op":"subscribe","topic":"trade_events","start":{"offset":14},"snapshot":true})");
+  EXPECT_EQ(receive_snapshot(client).offsets, (Offsets{11, 12, 13}));
+  EXPECT_EQ(client.receive_events(16).front().at("offset"), 14);
+}
+
 TEST_F(SnapshotSessionTest, OfAStartInTheLogIsAsOfThatStart) {
   options_.cache_events = 4;
   publish(30);

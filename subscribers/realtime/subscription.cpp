@@ -86,6 +86,17 @@ std::vector<MissingEvents> Subscription::missing_in(const Body& body) const {
   return missing;
 }
 
+void Subscription::begin_run(Offset run_begin) {
+  leave_log();
+  if (batch) batch->open.reset();
+  if (ready && ready->next > run_begin) {
+    ready.reset();
+    announced = false;
+  }
+  if (lookahead && lookahead->end() > run_begin) lookahead.reset();
+  if (view.plan && view.plan->end > run_begin) view.plan.reset();
+}
+
 Books Subscription::pass(const Body& body) {
   Books passed;
   (body.from_log && caught_up ? passed.healed : passed.delivered) = body.count;

@@ -36,11 +36,6 @@ struct Batching {
   MonotonicTime opened;            // when its first event was seen
   std::shared_ptr<Body> from_log;  // read in several turns, and not full yet
   std::deque<std::pair<Offset, Offset>> unacked;  // of a durable consumer: what was sent, first and next offset
-
-  void start_anew() {
-    open.reset();
-    from_log.reset();
-  }
 };
 
 // A snapshot that was asked for and is not all sent.
@@ -90,18 +85,30 @@ struct Subscription {
 
   // Until it is known where it begins: the subscribe request has not been answered.
   [[nodiscard]] bool pending() const { return opening || claiming; }
-  // How far it has come: a batch that is open in memory waits of its own will.
-  [[nodiscard]] Offset place() const { return batch && batch->open ? batch->open->next : cursor; }
+  // How far it has come: what is held back for a batch, or read and about to be sent, is not its client's slowness.
+  [[nodiscard]] Offset place() const {
+    if (batch && batch->open) return batch->open->next;
+    if (batch && batch->from_log) return batch->from_log->next;
+    return ready ? ready->next : cursor;
+  }
   [[nodiscard]] std::uint64_t behind(Offset head) const { return head > place() ? head - place() : 0; }
   [[nodiscard]] bool to_be_conflated(Offset head) const {
     return slow.kind == protocol::SlowPolicy::Kind::conflate && !view.plan && behind(head) > slow.queue;
   }
   // What the log never had, between the cursor and the end of `body`, which begins at the cursor.
   [[nodiscard]] std::vector<MissingEvents> missing_in(const Body& body) const;
+  // Of the replays that may be under way at once: what it has read and not sent holds one already.
+  [[nodiscard]] std::shared_ptr<void> slot() const {
+    if (batch && batch->from_log) return batch->from_log->slot;
+    return ready ? ready->slot : nullptr;
+  }
   void leave_log() {
     log.reset();
     if (batch) batch->from_log.reset();
   }
+  // A new run of the log begins at `run_begin`, at the cursor or behind it: what was read, measured or planned ahead of
+  // the cursor may have been taken back. What there is now is read anew.
+  void begin_run(Offset run_begin);
   // Moves the cursor to the end of `body` and returns what its events are to the books.
   Books pass(const Body& body);
   // Moves it over what retention deleted, and returns how many those are.

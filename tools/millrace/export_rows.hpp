@@ -36,8 +36,7 @@ class RowWriter {
 [[nodiscard]] Result<std::unique_ptr<RowWriter>> make_sqlite_writer(PartialFile& file,
                                                                     const std::vector<wal::PublisherEntry>& publishers);
 
-// The columns that say where an event stands in the log. One whose name the event has itself is called log_<name>.
-inline constexpr const char* place_names[] = {"offset", "record_time", "publisher", "sequence"};
-[[nodiscard]] std::string place_name(std::string_view name, const std::vector<std::string>& columns);
+using schemas::place_name;
+using schemas::place_names;
 
 }  // namespace millrace::cli

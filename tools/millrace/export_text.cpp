@@ -1,5 +1,3 @@
-#include <strings.h>
-
 #include <algorithm>
 #include <charconv>
 #include <map>
@@ -145,14 +143,6 @@ std::unique_ptr<RowWriter> make_ndjson_writer(PartialFile& file) {
 
 std::unique_ptr<RowWriter> make_csv_writer(PartialFile& file, LogTypes& types, std::optional<EventTypeId> type) {
   return std::make_unique<CsvWriter>(file, types, type);
-}
-
-// Without regard to case, as databases have it.
-std::string place_name(std::string_view name, const std::vector<std::string>& columns) {
-  std::string placed(name);
-  const auto taken = [&](const std::string& column) { return ::strcasecmp(column.c_str(), placed.c_str()) == 0; };
-  while (std::ranges::any_of(columns, taken)) placed.insert(0, "log_");
-  return placed;
 }
 
 }  // namespace millrace::cli

@@ -80,6 +80,11 @@ void MemorySource::forget_before(std::size_t topic, Offset offset) {
   logs_[topic].info.first = offset;
 }
 
+void MemorySource::damage(std::size_t topic, Offset from, Offset to) {
+  const std::scoped_lock lock(mutex_);
+  logs_[topic].damage.emplace(from, to);
+}
+
 void MemorySource::sync(std::size_t topic, Offset end) {
   const std::scoped_lock lock(mutex_);
   logs_[topic].synced = end;
@@ -194,23 +199,34 @@ class MemoryReplay final : public Replay {
 
   [[nodiscard]] Offset next() const override { return next_; }
   [[nodiscard]] RunBegin run() const override { return source_.run(topic_); }
-  [[nodiscard]] Result<std::size_t> read(const Handler& handler, std::size_t limit) override {
+
+ private:
+  [[nodiscard]] Result<std::size_t> read_some(const Handler& handler, std::size_t limit) override {
+    if (next_.value() >= source_.reads_held_from_) {
+      ++source_.reads_waiting_;
+      while (next_.value() >= source_.reads_held_from_) std::this_thread::yield();
+      --source_.reads_waiting_;
+    }
     const std::scoped_lock lock(source_.mutex_);
     const auto& log = source_.logs_[topic_];
     if (next_ < log.info.first) return fail_deleted(next_, log.info.first);
     std::size_t count = 0;
     for (; next_ < log.end(level_) && count < limit; ++count) {
+      if (log.damage && next_ == log.damage->first) {
+        if (!std::exchange(told_, true)) return fail(ErrorCode::corrupt, "the log is damaged");
+        next_ = log.damage->second;
+      }
       handler(MemorySource::view(log, next_));
       ++next_;
     }
     return count;
   }
 
- private:
   MemorySource& source_;
   std::size_t topic_;
   Offset next_;
   Level level_;
+  bool told_ = false;  // of the damage
 };
 
 Result<std::unique_ptr<Replay>> MemorySource::replay(std::size_t topic, const ReplayStart& start, Level level) {

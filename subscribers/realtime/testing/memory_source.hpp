@@ -34,6 +34,12 @@ class MemorySource final : public EventSource {
   Offset publish_garbage(std::size_t topic);
   // As retention would: older ones are gone from the log.
   void forget_before(std::size_t topic, Offset offset);
+  // The log is damaged from there up to, not including, `to`: each reader is told once, and would go on behind it.
+  void damage(std::size_t topic, Offset from, Offset to);
+  // Whoever reads the log from there on waits; `nowhere`: nobody does.
+  static constexpr Offset nowhere{UINT64_MAX};
+  void hold_reads(Offset from) { reads_held_from_ = from.value(); }
+  [[nodiscard]] bool holds_a_read() const { return reads_waiting_ > 0; }
   // The next event's sequence is as much higher, as if those between had not been recorded.
   void skip_sequences(std::size_t topic, std::uint64_t count);
   // While held, the feeder gets nothing: the log runs ahead of it.
@@ -91,6 +97,7 @@ class MemorySource final : public EventSource {
     std::uint64_t skipped = 0;
     bool begun = false;
     Offset run_begin;
+    std::optional<std::pair<Offset, Offset>> damage;
 
     [[nodiscard]] Offset end(Level level) const { return level == Level::synced ? synced : info.next; }
   };
@@ -103,6 +110,8 @@ class MemorySource final : public EventSource {
   std::deque<Log> logs_;
   Health health_;
   std::atomic<std::size_t> replays_{0};
+  std::atomic<std::uint64_t> reads_held_from_{nowhere.value()};
+  std::atomic<int> reads_waiting_{0};
   std::atomic<bool> held_{false};
   std::atomic<bool> sync_held_{false};
   std::atomic<bool> claims_held_{false};
