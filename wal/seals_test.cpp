@@ -7,8 +7,10 @@
 #include <cstring>
 #include <limits>
 
+#include "wal/chain.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/testing/events.hpp"
+#include "wal/testing/keyed_events.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -160,6 +162,45 @@ TEST(Seals, NoticeAForgerWhoMakesEveryChecksumOfTheLogAnew) {
   report = verified(files);
   EXPECT_TRUE(report.wrong.empty()) << report.wrong.front();
   EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), head), 0);
+}
+
+TEST(Seals, WhatAForgerOnlyClaimsIsNoValueOfTheChain) {
+  // He makes everything anew, and says that his first seal follows the one whose value somebody kept.
+  FaultFileSystem files;
+  write_log(files, 5);
+  const Digest head = verified(files).chain.back();
+  forge(files, 0);
+  auto& bytes = *files.bytes_of(seal_paths(files)[0]);
+  auto first = load<Seal>(bytes, 0);
+  first.previous_chain = head;
+  first.previous_segment = 1;
+  store(bytes, 0, first);
+  forge_seals(files, 0, 4);
+  const SealReport report = verified(files);
+  EXPECT_TRUE(report.wrong.empty()) << report.wrong.front();
+  EXPECT_EQ(report.chain.size(), 4u);
+  EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), head), 0);
+}
+
+TEST(Seals, TheSealOfADeletedSegmentStandsForNoEarlierOffsets) {
+  // He keeps the seal whose value is known, as if its segment were deleted, and puts behind it a log of his own.
+  FaultFileSystem files;
+  write_log(files, 5);
+  const std::string kept = seal_paths(files)[3];
+  const Digest head = verified(files).chain.back();
+  FaultFileSystem forged;
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Writer::open(forged, "t", small_segments(), WallTime{1}));
+  auto writer = begin(forged);
+  while (segment_paths(forged).size() < 3) ASSERT_TRUE(add_synced(*writer, 20));
+  ASSERT_TRUE(segment_paths(forged)[0].ends_with("-0000000005.wal"));
+  ASSERT_TRUE(forged.create(kept));
+  *forged.bytes_of(kept) = *files.bytes_of(kept);
+  care(*writer);
+  const SealReport report = verified(forged);
+  EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), head), 1);
+  ASSERT_EQ(report.wrong.size(), 1u);
+  EXPECT_NE(report.wrong[0].find("0000000004.wal"), std::string::npos) << report.wrong[0];
+  EXPECT_NE(report.wrong[0].find("begins behind what follows it"), std::string::npos) << report.wrong[0];
 }
 
 TEST(Seals, AFlippedBitInASealIsNamed) {

@@ -65,19 +65,20 @@ class SealWalk {
     if (!seal) {
       wrong(name, to, "has a seal that is damaged");
       previous_.reset();
-      begun_ = true;
       return {};
     }
     if (seal->chain != chain_of(*seal)) wrong(name, to, "has a seal whose chain value is not that of its own fields");
-    if (!begun_ && seal->previous_segment != 0) report_.chain.push_back(seal->previous_chain);
     if (previous_ && (seal->previous_chain != previous_->chain || seal->previous_segment != previous_->segment)) {
       wrong(name, to,
             "is not chained to the seal before it, of segment " + std::to_string(previous_->segment) +
                 ": one of the two was replaced");
     }
-    begun_ = true;
     previous_ = seal;
     report_.chain.push_back(seal->chain);
+    // What was recorded before its segment is not to come back behind it.
+    if (link == nullptr && seal->first_offset > to.value()) {
+      wrong(name, to, "has a seal, but begins behind what follows it: that is not what it was sealed with");
+    }
     if (link == nullptr) return {};
     ++report_.sealed;
     if (seal->log_id != link->log_id.bytes && link->header_valid) wrong(name, to, "has the seal of another log");
@@ -117,7 +118,6 @@ class SealWalk {
   const std::function<bool()>& stop_;
   SealReport report_;
   std::optional<Seal> previous_;
-  bool begun_ = false;
 };
 
 }  // namespace
