@@ -52,7 +52,8 @@ struct SealReport {
   std::vector<Digest> chain;       // the seals' own values, oldest first; that of the last deleted segment included
   std::vector<std::string> wrong;  // a sentence each
 };
-// Reads all sealed segments, and makes every digest anew. `stop` is asked now and then. Errors: those of reading.
+// Reads all sealed segments, and makes every digest anew. What the log's writer deletes meanwhile is left out. `stop`
+// is asked now and then. Errors: those of reading.
 [[nodiscard]] Result<SealReport> verify_seals(
     FileSystem& files, const std::string& folder, const std::function<bool()>& stop = [] { return false; });
 
