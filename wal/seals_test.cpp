@@ -299,6 +299,22 @@ TEST(Seals, SurviveCompressionAndGoWithTheirSegments) {
   EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), chain.back()), 1);
 }
 
+TEST(Seals, BehindADamagedOneNoSegmentIsReadForNothing) {
+  FaultFileSystem files;
+  write_log(files, 4);
+  const auto seals = seal_paths(files);
+  const auto chain = list_chain(files, "t").value();
+  ASSERT_TRUE(files.unlink(seals[2]));
+  (*files.bytes_of(seals[1]))[40] ^= std::byte{1};
+  const auto work =
+      begin_seal({&files, "t", chain[2].name, chain[2].log_id, *chain[2].end, chain[3].name.first_offset, {}});
+  const std::uint64_t before = files.bytes_read();
+  const auto step = work->step();
+  ASSERT_FALSE(step);
+  EXPECT_EQ(step.error().code, ErrorCode::corrupt);
+  EXPECT_LE(files.bytes_read() - before, sizeof(Seal));
+}
+
 TEST(Seals, AreMadeOldestFirstAndWaitForAQuietMoment) {
   FaultFileSystem files;
   auto writer = begin(files);
