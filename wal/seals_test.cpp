@@ -339,5 +339,44 @@ TEST(Seals, AreMadeOldestFirstAndWaitForAQuietMoment) {
   EXPECT_TRUE(verified(files).wrong.empty());
 }
 
+TEST(Seals, AreAllThatIsMadeWhileThereIsNoQuietMoment) {
+  FaultFileSystem files;
+  WriterOptions options = small_segments(care_step_bytes + (256 << 10));  // each kind of care takes more than a step
+  options.keys = std::make_shared<const KeyDefinition>(keyed());
+  auto writer = begin(files, options);
+  const auto grow = [&](std::size_t segments) {
+    while (segment_paths(files).size() < segments) ASSERT_TRUE(add(*writer, 1000));
+  };
+  const auto step = [&](bool idle) {
+    auto ticket = writer->take_care(always, idle);
+    return ticket && ticket->run() && writer->complete_care(*ticket, {});
+  };
+  const auto count = [&](const std::string& ending) {
+    const std::vector<std::string> names = files.list("t").value();
+    return std::count_if(names.begin(), names.end(), [&](const auto& name) { return name.ends_with(ending); });
+  };
+  grow(3);
+  while (count(".zst.new") == 0) ASSERT_TRUE(step(true));
+  EXPECT_EQ(count(".seal"), 1);
+  EXPECT_EQ(count(".keys"), 1);
+  grow(11);
+  ASSERT_TRUE(step(false));
+  EXPECT_EQ(count(".seal"), 1) << "half of one is made";
+  ASSERT_TRUE(step(false));
+  EXPECT_EQ(count(".seal"), 2);
+  while (step(false)) {
+  }
+  EXPECT_EQ(count(".seal"), 3) << "seven may wait";
+  EXPECT_EQ(count(".keys"), 1);
+  EXPECT_EQ(count(".zst.new"), 1) << "what was begun waits";
+  EXPECT_EQ(count(".zst"), 0);
+  for (int steps = 1; count(".zst") == 0; ++steps) {
+    ASSERT_TRUE(step(true));
+    ASSERT_LE(steps, 3) << "and goes on where it was: the rest is written, and all compared";
+  }
+  EXPECT_EQ(count(".seal"), 3);
+  EXPECT_EQ(count(".keys"), 1);
+}
+
 }  // namespace
 }  // namespace millrace::wal

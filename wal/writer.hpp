@@ -5,6 +5,7 @@
 // reopen_after_failure(). Preparing and deleting segments is housekeeping: where it fails, it is tried again.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -172,7 +173,7 @@ class Writer {
   void count_sealed();
   [[nodiscard]] SegmentFacts facts_of(std::size_t i) const;  // of a sealed one
   [[nodiscard]] CareOf care_of(const Sealed& sealed) const;
-  [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold);
+  [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold, bool idle);
   [[nodiscard]] PrepareTicket preparation() const;
   [[nodiscard]] Result<std::size_t> delete_all(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status roll(WallTime now);
@@ -219,7 +220,8 @@ class Writer {
   std::optional<SegmentName> deleting_;  // not in sealed_ any more
   std::uint64_t deleting_bytes_ = 0;
   bool deletion_out_ = false;
-  std::optional<CareTicket> care_;       // under way, between its steps
+  // Under way, between its steps; of each kind one, so that what waits for a quiet moment holds up no seal.
+  std::array<std::optional<CareTicket>, care_kinds> care_;
   std::optional<SegmentName> care_out_;  // whose ticket is out, perhaps one of an earlier life
 };
 

@@ -173,7 +173,9 @@ std::optional<DeleteTicket> Writer::take_deletion(const RetentionLimits& limits,
     if (!is_deleted(judge(facts_of(0), facts, limits))) return std::nullopt;
     deleting_ = sealed_.front().name;
     deleting_bytes_ = sealed_.front().bytes;
-    if (care_ && care_->name_ == *deleting_) care_.reset();
+    for (auto& begun : care_) {
+      if (begun && begun->name_ == *deleting_) begun.reset();
+    }
     sealed_.erase(sealed_.begin());
     count_sealed();
   }
@@ -210,12 +212,16 @@ std::optional<CareTicket> Writer::take_care(WallTime cold, bool idle) {
                              [](const Sealed& sealed) { return !sealed.cared[index_of(Care::seal)]; }) < unsealed_max) {
     return std::nullopt;
   }
-  auto ticket = care_ ? std::exchange(care_, std::nullopt) : next_care(cold);
+  std::optional<CareTicket> ticket;
+  for (std::size_t kind = 0; kind < care_kinds && !ticket; ++kind) {
+    if (idle || Care(kind) == Care::seal) ticket = std::exchange(care_[kind], std::nullopt);
+  }
+  if (!ticket) ticket = next_care(cold, idle);
   if (ticket) care_out_ = ticket->name_;
   return ticket;
 }
 
-std::optional<CareTicket> Writer::next_care(WallTime cold) {
+std::optional<CareTicket> Writer::next_care(WallTime cold, bool idle) {
   // Those that failed come again once nothing else is left to do.
   for (const bool failed : {false, true}) {
     bool sealed_before = true;
@@ -228,9 +234,9 @@ std::optional<CareTicket> Writer::next_care(WallTime cold) {
           case Care::seal:
             return sealed_before;
           case Care::keys:
-            return options_.keys != nullptr;
+            return idle && options_.keys != nullptr;
           case Care::compress:
-            return sealed.cared[index_of(Care::seal)] && sealed.newest < cold;
+            return idle && sealed.cared[index_of(Care::seal)] && sealed.newest < cold;
         }
         return false;
       };
@@ -259,7 +265,7 @@ Status Writer::complete_care(const CareTicket& ticket, const Status& result) {
   if (!result) {
     sealed->care_failed = true;
   } else if (!ticket.made_.done) {
-    care_ = ticket;
+    care_[index_of(ticket.care_)] = ticket;
   } else {
     sealed->cared[index_of(ticket.care_)] = true;
     sealed->bytes = ticket.made_.bytes.value_or(sealed->bytes);
