@@ -43,6 +43,7 @@ struct CareOf {
 struct CareStep {
   bool done = false;
   std::optional<std::uint64_t> bytes;  // what the segment's file takes from now on, if that has changed
+  std::uint64_t beside = 0;            // not done: what a file takes that is made beside the segment's
 };
 
 // One kind of care, under way for one segment. Given up at any moment, it leaves at most a file `*.new`, and the

@@ -235,12 +235,12 @@ class Compression final : public CareWork {
     if (table_.size() < count) {
       MILLRACE_TRY(compress(count));
       if (table_.size() == count) MILLRACE_TRY(finish());
-      return CareStep{};
+      return CareStep{.done = false, .bytes = {}, .beside = at_};
     }
     if (compared_ < of_.end) {
       MILLRACE_TRY(compare());
       if (compared_ == of_.end) MILLRACE_TRY(give_name());
-      return CareStep{};
+      return CareStep{.done = false, .bytes = {}, .beside = at_};
     }
     MILLRACE_TRY(delete_source());
     return CareStep{true, at_};

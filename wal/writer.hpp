@@ -127,6 +127,10 @@ class Writer {
     return wal::overrun_edges(sealed_facts(), name_.first_offset, place_.at, facts, limits);
   }
   [[nodiscard]] Result<Space> space() const { return files_->space(folder_); }
+  [[nodiscard]] bool has_sealed() const { return !sealed_.empty(); }
+  [[nodiscard]] std::uint64_t segment_size() const { return options_.segment_size; }
+  // What care under way takes for a while, of which nothing stays: done, it takes the place of the segment's own file.
+  [[nodiscard]] std::uint64_t half_made_bytes() const;
 
   // The next step of care for a sealed segment, the oldest first: see care.hpp. Segments all of whose events were
   // recorded before `cold` are compressed. Not `idle`: only where many segments wait to be sealed. nullopt: there is

@@ -274,6 +274,12 @@ Status Writer::complete_care(const CareTicket& ticket, const Status& result) {
   return result;
 }
 
+std::uint64_t Writer::half_made_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& begun : care_) bytes += begun ? begun->made_.beside : 0;
+  return bytes;
+}
+
 Result<std::size_t> Writer::delete_all(std::uint64_t bytes_max, WallTime oldest) {
   std::size_t deleted = 0;
   while (auto ticket = take_deletion(bytes_max, oldest)) {

@@ -172,6 +172,9 @@ class TopicRecorder {
   [[nodiscard]] wal::RetentionLimits retention_limits(WallTime wall) const;
   [[nodiscard]] wal::RetentionFacts retention_facts() const;
   void look_at_space(MonotonicTime now);
+  void ask_for_space();
+  // As it was last asked for, with what was deleted since the last look, and what compression only borrows.
+  [[nodiscard]] std::uint64_t free_bytes() const;
 
   std::string topic_;
   wal::Writer writer_;
@@ -193,7 +196,8 @@ class TopicRecorder {
   std::optional<MonotonicTime> care_failed_;
   std::optional<MonotonicTime> space_looked_at_;
   std::uint64_t free_floor_ = 0;
-  std::uint64_t free_bytes_ = wal::no_limit;  // then, and what was deleted since
+  std::uint64_t free_ = wal::no_limit;
+  std::uint64_t freed_ = 0;  // by this topic since the last look
   wal::OverrunEdges overrun_edges_;
   MonotonicTime edges_looked_at_;
   MonotonicTime care_looked_for_;  // when there was none
