@@ -144,5 +144,27 @@ TEST_F(HousekeepingTest, NothingIsDeletedForTheRoomThatCompressionTakesForAWhile
   EXPECT_EQ(bus.recorder().first_offset(), Offset(0));
 }
 
+TEST_F(HousekeepingTest, CareThatFailsHalfWayIsToldUntilItIsDone) {
+  auto settings = options("/one");
+  settings.compress_after = 1h;
+  MemoryBus bus(settings, clock_);
+  fill(bus, "/one", 2);
+  clock_.advance(2h);
+  disk_.refuses_compressed = true;
+  const TopicRecorder& recorder = bus.recorder();
+  for (int i = 0; i < 1000; ++i, clock_.advance(20ms)) {
+    (void)bus.keep_house();
+    if (recorder.counters().housekeeping_failures > 0) {
+      ASSERT_EQ(recorder.housekeeping_failure(), "no compressed file today") << "also while it is tried again";
+    }
+  }
+  EXPECT_GT(recorder.counters().housekeeping_failures, 3u);
+  disk_.refuses_compressed = false;
+  clock_.advance(2s);
+  keep_house(bus);
+  EXPECT_EQ(recorder.housekeeping_failure(), "");
+  EXPECT_EQ(disk_.count("/one", ".zst"), 1);
+}
+
 }  // namespace
 }  // namespace millrace

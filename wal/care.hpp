@@ -64,6 +64,7 @@ inline constexpr std::size_t care_step_bytes = 4 << 20;
 class CareTicket {
  public:
   [[nodiscard]] Status run();
+  [[nodiscard]] bool done() const { return made_.done; }  // it was the last step
 
  private:
   friend class Writer;

@@ -412,7 +412,9 @@ void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& stat
     done = writer_.complete_deletion(*deletion, status);
     last_failed = &deletion_failed_;
   } else {
-    done = writer_.complete_care(std::get<wal::CareTicket>(chore), status);
+    const auto& care = std::get<wal::CareTicket>(chore);
+    done = writer_.complete_care(care, status);
+    if (done && !care.done()) return;  // what failed before may fail again further on
     last_failed = &care_failed_;
   }
   if (state_ == State::failed) return;
