@@ -166,5 +166,20 @@ TEST_F(HousekeepingTest, CareThatFailsHalfWayIsToldUntilItIsDone) {
   EXPECT_EQ(disk_.count("/one", ".zst"), 1);
 }
 
+TEST_F(HousekeepingTest, OnlyWhereThereIsADurableConsumerOneMayBeOverrun) {
+  auto settings = options("/one");
+  settings.retention_bytes = 4 * segment_size;
+  MemoryBus bus(settings, clock_);
+  fill(bus, "/one", 4);
+  EXPECT_EQ(bus.recorder().overrun_edges(), wal::OverrunEdges{});
+  const auto attachment = bus.attach_subscriber();
+  ASSERT_TRUE(bus.hold(*attachment, "risk", false, Offset(0)));
+  while (const auto records = bus.consumers().take_store(clock_.wall())) {
+    bus.consumers().complete_store(bus.checkpoints().store(*records));
+  }
+  keep_house(bus);
+  EXPECT_NE(bus.recorder().overrun_edges(), wal::OverrunEdges{});
+}
+
 }  // namespace
 }  // namespace millrace

@@ -324,7 +324,12 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
   look_at_space(now);
   if (now - edges_looked_at_ >= edges_interval) {
     edges_looked_at_ = now;
-    overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
+    overrun_edges_ = {};
+    if (std::ranges::any_of(memory_.marks->consumers, [](const ring::ConsumerMark& mark) {
+          return mark.key.load(std::memory_order_relaxed) != 0;
+        })) {
+      overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
+    }
   }
   const bool urgent = writer_.roll_waits_for_file();
   // One that fails keeps the other from nothing.

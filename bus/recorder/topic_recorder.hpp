@@ -112,7 +112,7 @@ class TopicRecorder {
   // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
   [[nodiscard]] bool roll_waits() const { return state_ == State::ok && writer_.roll_waits(); }
   [[nodiscard]] bool roll_waits_for_file() const { return state_ != State::failed && writer_.roll_waits_for_file(); }
-  // Which durable consumers will soon be overrun; looked at a few times a second.
+  // Which durable consumers will soon be overrun; looked at a few times a second, while there are any.
   [[nodiscard]] const wal::OverrunEdges& overrun_edges() const { return overrun_edges_; }
   // Why a piece of housekeeping failed; empty once it is done.
   [[nodiscard]] const std::string& housekeeping_failure() const { return housekeeping_failure_; }
