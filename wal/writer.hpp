@@ -176,6 +176,7 @@ class Writer {
   void look_at_sealed(const std::vector<std::string>& names);
   void count_sealed();
   [[nodiscard]] SegmentFacts facts_of(std::size_t i) const;  // of a sealed one
+  [[nodiscard]] std::vector<Sealed>::const_iterator sealed_from(SegmentNumber number) const;
   [[nodiscard]] CareOf care_of(const Sealed& sealed) const;
   [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold, bool idle);
   [[nodiscard]] PrepareTicket preparation() const;

@@ -32,7 +32,8 @@ Status Writer::clear_void_files() {
     const auto parsed = parse_segment_name(text);
     if (!parsed) continue;
     const SegmentName name = *parsed;
-    const bool counts = std::any_of(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == name; });
+    const auto sealed = sealed_from(name.number);
+    const bool counts = sealed != sealed_.end() && sealed->name == name;
     if (name == name_ || counts) continue;
     const std::string file = path(text);
     auto segment = SegmentReader::open(*files_, folder_, name, ReadMode::pread);
@@ -52,8 +53,13 @@ Status Writer::clear_void_files() {
   return {};
 }
 
+// The first with this number or a higher one.
+std::vector<Writer::Sealed>::const_iterator Writer::sealed_from(SegmentNumber number) const {
+  return std::partition_point(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name.number < number; });
+}
+
 CareOf Writer::care_of(const Sealed& sealed) const {
-  const auto next = std::find_if(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name > sealed.name; });
+  const auto next = sealed_from(sealed.name.number.next());
   const Offset next_offset = next == sealed_.end() ? name_.first_offset : next->name.first_offset;
   return {files_, folder_, sealed.name, log_id_, sealed.end.value_or(0), next_offset, options_.keys};
 }
