@@ -76,15 +76,8 @@ class Sealing final : public CareWork {
     }
     seal.chain = chain_of(seal);
     seal.checksum = checksum_of(bytes_of(seal).subspan(checksummed_from));
-    const std::string path = join(of_.folder, to_seal_name(of_.name));
-    {
-      auto file = of_.files->create(path + ".new");
-      if (!file) return fail(file.error());
-      MILLRACE_TRY(write_all(**file, bytes_of(seal), {}, 0));
-      MILLRACE_TRY((*file)->sync());
-    }
-    MILLRACE_TRY(of_.files->rename(path + ".new", path));
-    return of_.files->sync_folder(of_.folder);
+    const std::string name = to_seal_name(of_.name);
+    return replace_file(*of_.files, of_.folder, name, name + ".new", bytes_of(seal));
   }
 
   CareOf of_;
