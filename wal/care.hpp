@@ -43,6 +43,7 @@ struct CareOf {
 struct CareStep {
   bool done = false;
   std::optional<std::uint64_t> bytes;  // what the segment's file takes from now on, if that has changed
+  std::uint64_t beside = 0;            // not done: what a file takes that is made beside the segment's
 };
 
 // One kind of care, under way for one segment. Given up at any moment, it leaves at most a file `*.new`, and the
@@ -63,6 +64,7 @@ inline constexpr std::size_t care_step_bytes = 4 << 20;
 class CareTicket {
  public:
   [[nodiscard]] Status run();
+  [[nodiscard]] bool done() const { return made_.done; }  // it was the last step
 
  private:
   friend class Writer;

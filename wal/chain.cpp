@@ -101,8 +101,10 @@ Result<Link> Chain::link(std::size_t i) {
     link.run = Run((*head)->run);
     link.log_id = LogId{(*head)->log_id};
     const SegmentName previous{Offset((*head)->previous_first_offset), SegmentNumber((*head)->previous_segment)};
-    const bool older = at_or_behind(previous.number) > 0;
-    if (older && std::none_of(entries_.begin(), entries_.end(), [&](const Entry& e) { return e.name == previous; })) {
+    std::size_t at = at_or_behind(previous.number);
+    const bool older = at > 0;
+    while (at < size() && name(at).number == previous.number && name(at) != previous) ++at;
+    if (older && (at == size() || name(at) != previous)) {
       link.missing = previous;
       link.missing_end = (*head)->previous_end;
     }

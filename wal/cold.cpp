@@ -215,6 +215,18 @@ class Compression final : public CareWork {
   Compression(const CareOf& of, int level) : of_(of), level_(level), context_(ZSTD_createCCtx()) {}
 
   Result<CareStep> step() override {
+    auto made = go_on();
+    if (!made) {
+      // It may be the space that was missing.
+      file_.reset();
+      written_.reset();
+      (void)of_.files->unlink(path(half_made()));
+    }
+    return made;
+  }
+
+ private:
+  Result<CareStep> go_on() {
     if (!source_) {
       if (auto size = size_if_done()) return CareStep{true, *size};
       MILLRACE_TRY(begin());
@@ -223,18 +235,17 @@ class Compression final : public CareWork {
     if (table_.size() < count) {
       MILLRACE_TRY(compress(count));
       if (table_.size() == count) MILLRACE_TRY(finish());
-      return CareStep{};
+      return CareStep{.done = false, .bytes = {}, .beside = at_};
     }
     if (compared_ < of_.end) {
       MILLRACE_TRY(compare());
       if (compared_ == of_.end) MILLRACE_TRY(give_name());
-      return CareStep{};
+      return CareStep{.done = false, .bytes = {}, .beside = at_};
     }
     MILLRACE_TRY(delete_source());
     return CareStep{true, at_};
   }
 
- private:
   // A ticket of an earlier life may have done it meanwhile.
   std::optional<std::uint64_t> size_if_done() {
     const auto source = of_.files->open(path(to_file_name(of_.name)), OpenMode::read);

@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 
+#include "wal/chain.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/locate.hpp"
 #include "wal/seals.hpp"
@@ -241,6 +242,21 @@ TEST(Cold, CompressingLosesNothingWhereverItFailsOrTheMachineDies) {
     ASSERT_TRUE(seals) << n;
     EXPECT_TRUE(seals->wrong.empty()) << n << seals->wrong.front();
     EXPECT_EQ(seals->sealed, 3u) << n;
+    if (!failed) break;
+  }
+}
+
+TEST(Cold, WhatFailedKeepsNothingOfTheSpaceThatItTook) {
+  for (std::uint64_t n = 0;; ++n) {
+    FaultFileSystem files;
+    write_log(files, 2, 65536);
+    const auto chain = list_chain(files, "t").value();
+    files.fail_at(n, ErrorCode::no_space);
+    const auto done =
+        compress_segment({&files, "t", chain[0].name, chain[0].log_id, *chain[0].end, chain[1].name.first_offset, {}});
+    const bool failed = files.failed();
+    files.heal();
+    for (const std::string& name : names_in(files)) EXPECT_FALSE(name.ends_with(".new")) << n << " " << name;
     if (!failed) break;
   }
 }

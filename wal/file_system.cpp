@@ -17,6 +17,18 @@ Status write_all(File& file, Bytes head, Bytes body, std::uint64_t at) {
   return {};
 }
 
+Status replace_file(FileSystem& files, const std::string& folder, const std::string& name, const std::string& aside,
+                    Bytes bytes) {
+  {
+    auto file = files.create(join(folder, aside));
+    if (!file) return fail(file.error());
+    MILLRACE_TRY(write_all(**file, bytes, {}, 0));
+    MILLRACE_TRY((*file)->sync());
+  }
+  MILLRACE_TRY(files.rename(join(folder, aside), join(folder, name)));
+  return files.sync_folder(folder);
+}
+
 Status make_folders(FileSystem& files, const std::string& path) {
   const std::string parent = parent_of(path);
   Status made = files.make_folder(path);

@@ -65,6 +65,10 @@ class FileSystem {
 
 // pwrite until all is written.
 [[nodiscard]] Status write_all(File& file, Bytes head, Bytes body, std::uint64_t at);
+// A file of these bytes as `name` in the folder, durable when this returns; nobody sees half of it. Made as `aside`,
+// which may stay behind where it fails.
+[[nodiscard]] Status replace_file(FileSystem& files, const std::string& folder, const std::string& name,
+                                  const std::string& aside, Bytes bytes);
 // Makes the folder and those it stands in; durable when this returns.
 [[nodiscard]] Status make_folders(FileSystem& files, const std::string& path);
 // "<folder>/<name>"

@@ -26,6 +26,7 @@ class Sealing final : public CareWork {
 
   Result<CareStep> step() override {
     if (!file_) {
+      MILLRACE_TRY(look_at_previous());  // first: behind one that is damaged the segment is not read in vain
       auto file = open_segment_file(*of_.files, of_.folder, of_.name);
       if (!file) return fail(file.error());
       file_ = std::move(*file);
@@ -44,6 +45,22 @@ class Sealing final : public CareWork {
   }
 
  private:
+  // The newest seal before this one.
+  Status look_at_previous() {
+    const auto names = of_.files->list(of_.folder);
+    if (!names) return fail(names.error());
+    const auto seals = sealed_segments(*names);
+    const auto behind = std::partition_point(seals.begin(), seals.end(),
+                                             [&](SegmentName name) { return name.number < of_.name.number; });
+    if (behind == seals.begin()) return {};
+    const SegmentName before = *std::prev(behind);
+    previous_ = read_seal(*of_.files, of_.folder, before);
+    if (previous_) return {};
+    return fail(ErrorCode::corrupt, "the seal " + to_seal_name(before) +
+                                        " is damaged, and the next one cannot be chained to it; restore it from a "
+                                        "copy, or delete it to begin a new chain");
+  }
+
   Status write() {
     Seal seal{};
     seal.magic = seal_magic;
@@ -53,36 +70,18 @@ class Sealing final : public CareWork {
     seal.first_offset = of_.name.first_offset.value();
     seal.end = of_.end;
     seal.content = content_.digest();
-    const auto names = of_.files->list(of_.folder);
-    if (!names) return fail(names.error());
-    const auto seals = sealed_segments(*names);
-    const auto behind = std::partition_point(seals.begin(), seals.end(),
-                                             [&](SegmentName name) { return name.number < of_.name.number; });
-    if (behind != seals.begin()) {
-      const SegmentName before = *std::prev(behind);
-      const auto previous = read_seal(*of_.files, of_.folder, before);
-      if (!previous) {
-        return fail(ErrorCode::corrupt, "the seal " + to_seal_name(before) +
-                                            " is damaged, and the next one cannot be chained to it; restore it from a "
-                                            "copy, or delete it to begin a new chain");
-      }
-      seal.previous_segment = previous->segment;
-      seal.previous_chain = previous->chain;
+    if (previous_) {
+      seal.previous_segment = previous_->segment;
+      seal.previous_chain = previous_->chain;
     }
     seal.chain = chain_of(seal);
     seal.checksum = checksum_of(bytes_of(seal).subspan(checksummed_from));
-    const std::string path = join(of_.folder, to_seal_name(of_.name));
-    {
-      auto file = of_.files->create(path + ".new");
-      if (!file) return fail(file.error());
-      MILLRACE_TRY(write_all(**file, bytes_of(seal), {}, 0));
-      MILLRACE_TRY((*file)->sync());
-    }
-    MILLRACE_TRY(of_.files->rename(path + ".new", path));
-    return of_.files->sync_folder(of_.folder);
+    const std::string name = to_seal_name(of_.name);
+    return replace_file(*of_.files, of_.folder, name, name + ".new", bytes_of(seal));
   }
 
   CareOf of_;
+  std::optional<Seal> previous_;
   std::unique_ptr<File> file_;
   Sha256 content_;
   std::vector<std::byte> bytes_;

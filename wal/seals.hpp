@@ -1,7 +1,7 @@
 // Seals: tamper evidence over sealed segments. `<segment>.seal` holds the SHA-256 of the segment's bytes, and a chain
 // value over it and the seal before: whoever knows one chain value (kept elsewhere: see `millrace wal verify`) knows
-// all that was recorded up to there. The log's own checksums anybody can make anew; they find what rots, not who
-// forges.
+// all that was recorded up to there and is not deleted yet. The log's own checksums anybody can make anew; they find
+// what rots, not who forges.
 //
 // format.hpp and FORMAT.md describe the file.
 #pragma once
@@ -49,10 +49,11 @@ class Sha256 {
 struct SealReport {
   std::size_t sealed = 0;
   std::size_t not_yet = 0;         // segments behind the last seal, which have none yet: that is as it should be
-  std::vector<Digest> chain;       // its values, oldest first; that of the last deleted segment included
+  std::vector<Digest> chain;       // the seals' own values, oldest first; that of the last deleted segment included
   std::vector<std::string> wrong;  // a sentence each
 };
-// Reads all sealed segments, and makes every digest anew. `stop` is asked now and then. Errors: those of reading.
+// Reads all sealed segments, and makes every digest anew. What the log's writer deletes meanwhile is left out. `stop`
+// is asked now and then. Errors: those of reading.
 [[nodiscard]] Result<SealReport> verify_seals(
     FileSystem& files, const std::string& folder, const std::function<bool()>& stop = [] { return false; });
 

@@ -93,7 +93,9 @@ class World {
   void look(std::size_t i) {
     const auto report = verify_seals(files_, "t");
     MILLRACE_ASSERT(report, "the log is good, so all of it can be read");
-    MILLRACE_ASSERT(report->sealed <= segments && report->chain.size() <= segments + 1, "");
+    MILLRACE_ASSERT(report->sealed <= segments && report->chain.size() <= segments, "");
+    for (const Digest& value : report->chain)
+      MILLRACE_ASSERT(is_of_a_seal(value), "no seal's word for another's value");
     if (!report->wrong.empty()) return;
     const auto seal = read_seal(files_, "t", chain_[i].name);
     if (!seal) {
@@ -105,8 +107,15 @@ class World {
                         seal->segment == right.segment && seal->first_offset == right.first_offset &&
                         seal->chain == chain_of(*seal),
                     "nothing but what the segment holds is called right");
-    // What the oldest one says of the seal before, nobody here can tell; of the others everybody.
+    // What the oldest one says of the seal before, nobody here can tell (but then its own value is another, too); of
+    // the others everybody.
     MILLRACE_ASSERT(i == 0 || seal->chain == right.chain, "and nothing but what it is chained to");
+  }
+  bool is_of_a_seal(const Digest& value) {
+    return std::any_of(chain_.begin(), chain_.end(), [&](const Link& link) {
+      const auto seal = read_seal(files_, "t", link.name);
+      return seal && seal->chain == value;
+    });
   }
 
   FaultFileSystem files_;

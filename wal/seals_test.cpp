@@ -7,8 +7,10 @@
 #include <cstring>
 #include <limits>
 
+#include "wal/chain.hpp"
 #include "wal/fault_file_system.hpp"
 #include "wal/testing/events.hpp"
+#include "wal/testing/keyed_events.hpp"
 
 namespace millrace::wal {
 namespace {
@@ -162,6 +164,45 @@ TEST(Seals, NoticeAForgerWhoMakesEveryChecksumOfTheLogAnew) {
   EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), head), 0);
 }
 
+TEST(Seals, WhatAForgerOnlyClaimsIsNoValueOfTheChain) {
+  // He makes everything anew, and says that his first seal follows the one whose value somebody kept.
+  FaultFileSystem files;
+  write_log(files, 5);
+  const Digest head = verified(files).chain.back();
+  forge(files, 0);
+  auto& bytes = *files.bytes_of(seal_paths(files)[0]);
+  auto first = load<Seal>(bytes, 0);
+  first.previous_chain = head;
+  first.previous_segment = 1;
+  store(bytes, 0, first);
+  forge_seals(files, 0, 4);
+  const SealReport report = verified(files);
+  EXPECT_TRUE(report.wrong.empty()) << report.wrong.front();
+  EXPECT_EQ(report.chain.size(), 4u);
+  EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), head), 0);
+}
+
+TEST(Seals, TheSealOfADeletedSegmentStandsForNoEarlierOffsets) {
+  // He keeps the seal whose value is known, as if its segment were deleted, and puts behind it a log of his own.
+  FaultFileSystem files;
+  write_log(files, 5);
+  const std::string kept = seal_paths(files)[3];
+  const Digest head = verified(files).chain.back();
+  FaultFileSystem forged;
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(Writer::open(forged, "t", small_segments(), WallTime{1}));
+  auto writer = begin(forged);
+  while (segment_paths(forged).size() < 3) ASSERT_TRUE(add_synced(*writer, 20));
+  ASSERT_TRUE(segment_paths(forged)[0].ends_with("-0000000005.wal"));
+  ASSERT_TRUE(forged.create(kept));
+  *forged.bytes_of(kept) = *files.bytes_of(kept);
+  care(*writer);
+  const SealReport report = verified(forged);
+  EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), head), 1);
+  ASSERT_EQ(report.wrong.size(), 1u);
+  EXPECT_NE(report.wrong[0].find("0000000004.wal"), std::string::npos) << report.wrong[0];
+  EXPECT_NE(report.wrong[0].find("begins behind what follows it"), std::string::npos) << report.wrong[0];
+}
+
 TEST(Seals, AFlippedBitInASealIsNamed) {
   FaultFileSystem files;
   write_log(files, 4);
@@ -258,6 +299,22 @@ TEST(Seals, SurviveCompressionAndGoWithTheirSegments) {
   EXPECT_EQ(std::count(report.chain.begin(), report.chain.end(), chain.back()), 1);
 }
 
+TEST(Seals, BehindADamagedOneNoSegmentIsReadForNothing) {
+  FaultFileSystem files;
+  write_log(files, 4);
+  const auto seals = seal_paths(files);
+  const auto chain = list_chain(files, "t").value();
+  ASSERT_TRUE(files.unlink(seals[2]));
+  (*files.bytes_of(seals[1]))[40] ^= std::byte{1};
+  const auto work =
+      begin_seal({&files, "t", chain[2].name, chain[2].log_id, *chain[2].end, chain[3].name.first_offset, {}});
+  const std::uint64_t before = files.bytes_read();
+  const auto step = work->step();
+  ASSERT_FALSE(step);
+  EXPECT_EQ(step.error().code, ErrorCode::corrupt);
+  EXPECT_LE(files.bytes_read() - before, sizeof(Seal));
+}
+
 TEST(Seals, AreMadeOldestFirstAndWaitForAQuietMoment) {
   FaultFileSystem files;
   auto writer = begin(files);
@@ -280,6 +337,45 @@ TEST(Seals, AreMadeOldestFirstAndWaitForAQuietMoment) {
   }
   EXPECT_FALSE(writer->take_care(never));
   EXPECT_TRUE(verified(files).wrong.empty());
+}
+
+TEST(Seals, AreAllThatIsMadeWhileThereIsNoQuietMoment) {
+  FaultFileSystem files;
+  WriterOptions options = small_segments(care_step_bytes + (256 << 10));  // each kind of care takes more than a step
+  options.keys = std::make_shared<const KeyDefinition>(keyed());
+  auto writer = begin(files, options);
+  const auto grow = [&](std::size_t segments) {
+    while (segment_paths(files).size() < segments) ASSERT_TRUE(add(*writer, 1000));
+  };
+  const auto step = [&](bool idle) {
+    auto ticket = writer->take_care(always, idle);
+    return ticket && ticket->run() && writer->complete_care(*ticket, {});
+  };
+  const auto count = [&](const std::string& ending) {
+    const std::vector<std::string> names = files.list("t").value();
+    return std::count_if(names.begin(), names.end(), [&](const auto& name) { return name.ends_with(ending); });
+  };
+  grow(3);
+  while (count(".zst.new") == 0) ASSERT_TRUE(step(true));
+  EXPECT_EQ(count(".seal"), 1);
+  EXPECT_EQ(count(".keys"), 1);
+  grow(11);
+  ASSERT_TRUE(step(false));
+  EXPECT_EQ(count(".seal"), 1) << "half of one is made";
+  ASSERT_TRUE(step(false));
+  EXPECT_EQ(count(".seal"), 2);
+  while (step(false)) {
+  }
+  EXPECT_EQ(count(".seal"), 3) << "seven may wait";
+  EXPECT_EQ(count(".keys"), 1);
+  EXPECT_EQ(count(".zst.new"), 1) << "what was begun waits";
+  EXPECT_EQ(count(".zst"), 0);
+  for (int steps = 1; count(".zst") == 0; ++steps) {
+    ASSERT_TRUE(step(true));
+    ASSERT_LE(steps, 3) << "and goes on where it was: the rest is written, and all compared";
+  }
+  EXPECT_EQ(count(".seal"), 3);
+  EXPECT_EQ(count(".keys"), 1);
 }
 
 }  // namespace

@@ -56,15 +56,8 @@ Result<bool> SnapshotFolder::newest(const Take& take, const OnRejected& on_rejec
 
 Status SnapshotFolder::write(std::uint64_t number, std::span<const std::byte> bytes) {
   const auto name = name_of(number);
-  const auto aside = join(folder_, name.substr(0, name.size() - kSuffix.size()) + std::string(kWrittenAside));
-  {
-    auto file = files_->create(aside);
-    if (!file) return fail(file.error());
-    MILLRACE_TRY(write_all(**file, bytes, {}, 0));
-    MILLRACE_TRY((*file)->sync());
-  }
-  MILLRACE_TRY(files_->rename(aside, join(folder_, name)));
-  MILLRACE_TRY(files_->sync_folder(folder_));
+  const auto aside = name.substr(0, name.size() - kSuffix.size()) + std::string(kWrittenAside);
+  MILLRACE_TRY(replace_file(*files_, folder_, name, aside, bytes));
   remove_others(name);
   good_ = name;
   return {};

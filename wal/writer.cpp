@@ -360,7 +360,7 @@ Status Writer::reopen_after_failure(WallTime now, Rewrite rewrite) {
   preparations_failed_ = 0;
   roll_wanted_.reset();
   deleting_.reset();
-  care_.reset();
+  care_ = {};
   housekeeping_ = Housekeeping::here;
   auto state = recover(*files_, folder_, synced_);
   if (!state) return poison(state.error());

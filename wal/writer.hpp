@@ -5,6 +5,7 @@
 // reopen_after_failure(). Preparing and deleting segments is housekeeping: where it fails, it is tried again.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -126,6 +127,10 @@ class Writer {
     return wal::overrun_edges(sealed_facts(), name_.first_offset, place_.at, facts, limits);
   }
   [[nodiscard]] Result<Space> space() const { return files_->space(folder_); }
+  [[nodiscard]] bool has_sealed() const { return !sealed_.empty(); }
+  [[nodiscard]] std::uint64_t segment_size() const { return options_.segment_size; }
+  // What care under way takes for a while, of which nothing stays: done, it takes the place of the segment's own file.
+  [[nodiscard]] std::uint64_t half_made_bytes() const;
 
   // The next step of care for a sealed segment, the oldest first: see care.hpp. Segments all of whose events were
   // recorded before `cold` are compressed. Not `idle`: only where many segments wait to be sealed. nullopt: there is
@@ -171,8 +176,9 @@ class Writer {
   void look_at_sealed(const std::vector<std::string>& names);
   void count_sealed();
   [[nodiscard]] SegmentFacts facts_of(std::size_t i) const;  // of a sealed one
+  [[nodiscard]] std::vector<Sealed>::const_iterator sealed_from(SegmentNumber number) const;
   [[nodiscard]] CareOf care_of(const Sealed& sealed) const;
-  [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold);
+  [[nodiscard]] std::optional<CareTicket> next_care(WallTime cold, bool idle);
   [[nodiscard]] PrepareTicket preparation() const;
   [[nodiscard]] Result<std::size_t> delete_all(std::uint64_t bytes_max, WallTime oldest);
   [[nodiscard]] Status roll(WallTime now);
@@ -219,7 +225,8 @@ class Writer {
   std::optional<SegmentName> deleting_;  // not in sealed_ any more
   std::uint64_t deleting_bytes_ = 0;
   bool deletion_out_ = false;
-  std::optional<CareTicket> care_;       // under way, between its steps
+  // Under way, between its steps; of each kind one, so that what waits for a quiet moment holds up no seal.
+  std::array<std::optional<CareTicket>, care_kinds> care_;
   std::optional<SegmentName> care_out_;  // whose ticket is out, perhaps one of an earlier life
 };
 

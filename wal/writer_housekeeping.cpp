@@ -32,7 +32,8 @@ Status Writer::clear_void_files() {
     const auto parsed = parse_segment_name(text);
     if (!parsed) continue;
     const SegmentName name = *parsed;
-    const bool counts = std::any_of(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name == name; });
+    const auto sealed = sealed_from(name.number);
+    const bool counts = sealed != sealed_.end() && sealed->name == name;
     if (name == name_ || counts) continue;
     const std::string file = path(text);
     auto segment = SegmentReader::open(*files_, folder_, name, ReadMode::pread);
@@ -52,8 +53,13 @@ Status Writer::clear_void_files() {
   return {};
 }
 
+// The first with this number or a higher one.
+std::vector<Writer::Sealed>::const_iterator Writer::sealed_from(SegmentNumber number) const {
+  return std::partition_point(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name.number < number; });
+}
+
 CareOf Writer::care_of(const Sealed& sealed) const {
-  const auto next = std::find_if(sealed_.begin(), sealed_.end(), [&](const Sealed& s) { return s.name > sealed.name; });
+  const auto next = sealed_from(sealed.name.number.next());
   const Offset next_offset = next == sealed_.end() ? name_.first_offset : next->name.first_offset;
   return {files_, folder_, sealed.name, log_id_, sealed.end.value_or(0), next_offset, options_.keys};
 }
@@ -173,7 +179,9 @@ std::optional<DeleteTicket> Writer::take_deletion(const RetentionLimits& limits,
     if (!is_deleted(judge(facts_of(0), facts, limits))) return std::nullopt;
     deleting_ = sealed_.front().name;
     deleting_bytes_ = sealed_.front().bytes;
-    if (care_ && care_->name_ == *deleting_) care_.reset();
+    for (auto& begun : care_) {
+      if (begun && begun->name_ == *deleting_) begun.reset();
+    }
     sealed_.erase(sealed_.begin());
     count_sealed();
   }
@@ -210,12 +218,16 @@ std::optional<CareTicket> Writer::take_care(WallTime cold, bool idle) {
                              [](const Sealed& sealed) { return !sealed.cared[index_of(Care::seal)]; }) < unsealed_max) {
     return std::nullopt;
   }
-  auto ticket = care_ ? std::exchange(care_, std::nullopt) : next_care(cold);
+  std::optional<CareTicket> ticket;
+  for (std::size_t kind = 0; kind < care_kinds && !ticket; ++kind) {
+    if (idle || Care(kind) == Care::seal) ticket = std::exchange(care_[kind], std::nullopt);
+  }
+  if (!ticket) ticket = next_care(cold, idle);
   if (ticket) care_out_ = ticket->name_;
   return ticket;
 }
 
-std::optional<CareTicket> Writer::next_care(WallTime cold) {
+std::optional<CareTicket> Writer::next_care(WallTime cold, bool idle) {
   // Those that failed come again once nothing else is left to do.
   for (const bool failed : {false, true}) {
     bool sealed_before = true;
@@ -228,9 +240,9 @@ std::optional<CareTicket> Writer::next_care(WallTime cold) {
           case Care::seal:
             return sealed_before;
           case Care::keys:
-            return options_.keys != nullptr;
+            return idle && options_.keys != nullptr;
           case Care::compress:
-            return sealed.cared[index_of(Care::seal)] && sealed.newest < cold;
+            return idle && sealed.cared[index_of(Care::seal)] && sealed.newest < cold;
         }
         return false;
       };
@@ -259,13 +271,19 @@ Status Writer::complete_care(const CareTicket& ticket, const Status& result) {
   if (!result) {
     sealed->care_failed = true;
   } else if (!ticket.made_.done) {
-    care_ = ticket;
+    care_[index_of(ticket.care_)] = ticket;
   } else {
     sealed->cared[index_of(ticket.care_)] = true;
     sealed->bytes = ticket.made_.bytes.value_or(sealed->bytes);
     count_sealed();
   }
   return result;
+}
+
+std::uint64_t Writer::half_made_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const auto& begun : care_) bytes += begun ? begun->made_.beside : 0;
+  return bytes;
 }
 
 Result<std::size_t> Writer::delete_all(std::uint64_t bytes_max, WallTime oldest) {

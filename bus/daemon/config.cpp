@@ -300,6 +300,9 @@ void read_topic(Checker& checker, const toml::table& from, TopicConfig& topic) {
   if (topic.log.segment_size < 4 * topic.page_bytes) {
     complain("segment_bytes", "is less than four pages of the ring");
   }
+  if (topic.retention_bytes > 0 && topic.retention_bytes / 2 < topic.log.segment_size) {
+    complain("retention_bytes", "is less than two segments: what is read late would be deleted without a warning");
+  }
   static const schemas::Registry built_in = schemas::Registry::built_in();
   const bool is_built_in = built_in.find(topic.type) != nullptr;
   if (!topic.schema.empty()) {

@@ -32,6 +32,16 @@ TEST(ConfigRelations, TimesThatAlwaysElapseAreRefused) {
   expect_error("[core]\nheartbeat_timeout = \"10us\"\n", "2:", "core.heartbeat_timeout: must be at least 1000us");
 }
 
+TEST(ConfigRelations, ALogOfLessThanTwoSegmentsIsRefused) {
+  const std::string segments = "[topics.trade_events]\nsegment_bytes = \"1 MiB\"\n";
+  expect_error(segments + "retention_bytes = 2097151\n",
+               "3:", "topics.trade_events.retention_bytes: is less than two segments");
+  EXPECT_EQ(error_of(segments + "retention_bytes = \"2 MiB\"\n"), "accepted");
+  EXPECT_EQ(error_of(segments + "retention_bytes = 0\n"), "accepted");
+  expect_error("[topics.trade_events]\nsegment_bytes = \"1 GiB\"\n",
+               "1:", "topics.trade_events.retention_bytes: is less than two segments");
+}
+
 TEST(ConfigRelations, ALagLimitIsANumberOfEvents) {
   expect_error("[core]\nlag_limit = -1\n", "2:", "core.lag_limit: wants a whole number from 0");
   expect_error("[core]\nlag_limit = \"10 MB\"\n", "2:", "core.lag_limit: wants a whole number");

@@ -324,19 +324,28 @@ std::optional<TopicRecorder::Chore> TopicRecorder::take_housekeeping(MonotonicTi
   look_at_space(now);
   if (now - edges_looked_at_ >= edges_interval) {
     edges_looked_at_ = now;
-    overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
+    overrun_edges_ = {};
+    if (std::ranges::any_of(memory_.marks->consumers, [](const ring::ConsumerMark& mark) {
+          return mark.key.load(std::memory_order_relaxed) != 0;
+        })) {
+      overrun_edges_ = writer_.overrun_edges(retention_facts(), retention_limits(wall));
+    }
   }
   const bool urgent = writer_.roll_waits_for_file();
   // One that fails keeps the other from nothing.
   const bool may_prepare = !preparation_failed_ || now - *preparation_failed_ >= (urgent ? urgent_pause : pause);
   const bool may_delete = !deletion_failed_ || now - *deletion_failed_ >= pause;
   const bool may_care = now - care_looked_for_ >= care_interval && (!care_failed_ || now - *care_failed_ >= pause);
-  const bool cold = policies_.compress_after.count() > 0;
+  // The half-made file stands beside the segment for a while: never below the floor, nor where it might not fit.
+  const bool roomy = free_bytes() >= std::max(free_floor_, writer_.segment_size());
+  const bool cold = policies_.compress_after.count() > 0 && roomy;
   const auto take = [&]() -> std::optional<Chore> {
     if (urgent && may_prepare && state_ != State::no_space) return writer_.take_preparation(false);
     if (may_delete) {
+      // Asked anew before anything goes: another topic on the same disk may have made room since.
+      if (free_bytes() < free_floor_ && writer_.has_sealed()) ask_for_space();
       if (auto deletion = writer_.take_deletion(retention_limits(wall), retention_facts())) {
-        if (free_bytes_ != wal::no_limit) free_bytes_ += deletion->bytes();
+        freed_ += deletion->bytes();
         return deletion;
       }
     }
@@ -370,7 +379,7 @@ wal::RetentionLimits TopicRecorder::retention_limits(WallTime wall) const {
 
 wal::RetentionFacts TopicRecorder::retention_facts() const {
   wal::RetentionFacts facts;
-  facts.free_bytes = free_bytes_;
+  facts.free_bytes = free_bytes();
   if (!policies_.retention_consumers) return facts;
   for (const ring::ConsumerMark& mark : memory_.marks->consumers) {
     if (mark.key.load(std::memory_order_acquire) == 0) continue;
@@ -383,9 +392,18 @@ wal::RetentionFacts TopicRecorder::retention_facts() const {
 void TopicRecorder::look_at_space(MonotonicTime now) {
   if (space_looked_at_ && now - *space_looked_at_ < space_interval) return;
   space_looked_at_ = now;
+  freed_ = 0;
+  ask_for_space();
+}
+
+void TopicRecorder::ask_for_space() {
   const auto space = writer_.space();
-  free_bytes_ = space ? space->free : wal::no_limit;
+  free_ = space ? space->free : wal::no_limit;
   free_floor_ = policies_.free_space_floor.value_or(space ? wal::usual_floor(space->total) : 0);
+}
+
+std::uint64_t TopicRecorder::free_bytes() const {
+  return free_ == wal::no_limit ? wal::no_limit : free_ + freed_ + writer_.half_made_bytes();
 }
 
 void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& status, MonotonicTime now) {
@@ -399,7 +417,9 @@ void TopicRecorder::complete_housekeeping(const Chore& chore, const Status& stat
     done = writer_.complete_deletion(*deletion, status);
     last_failed = &deletion_failed_;
   } else {
-    done = writer_.complete_care(std::get<wal::CareTicket>(chore), status);
+    const auto& care = std::get<wal::CareTicket>(chore);
+    done = writer_.complete_care(care, status);
+    if (done && !care.done()) return;  // what failed before may fail again further on
     last_failed = &care_failed_;
   }
   if (state_ == State::failed) return;

@@ -112,7 +112,7 @@ class TopicRecorder {
   // Nothing more is recorded until the next segment is begun; or until housekeeping gave it a file.
   [[nodiscard]] bool roll_waits() const { return state_ == State::ok && writer_.roll_waits(); }
   [[nodiscard]] bool roll_waits_for_file() const { return state_ != State::failed && writer_.roll_waits_for_file(); }
-  // Which durable consumers will soon be overrun; looked at a few times a second.
+  // Which durable consumers will soon be overrun; looked at a few times a second, while there are any.
   [[nodiscard]] const wal::OverrunEdges& overrun_edges() const { return overrun_edges_; }
   // Why a piece of housekeeping failed; empty once it is done.
   [[nodiscard]] const std::string& housekeeping_failure() const { return housekeeping_failure_; }
@@ -172,6 +172,9 @@ class TopicRecorder {
   [[nodiscard]] wal::RetentionLimits retention_limits(WallTime wall) const;
   [[nodiscard]] wal::RetentionFacts retention_facts() const;
   void look_at_space(MonotonicTime now);
+  void ask_for_space();
+  // As it was last asked for, with what was deleted since the last look, and what compression only borrows.
+  [[nodiscard]] std::uint64_t free_bytes() const;
 
   std::string topic_;
   wal::Writer writer_;
@@ -193,7 +196,8 @@ class TopicRecorder {
   std::optional<MonotonicTime> care_failed_;
   std::optional<MonotonicTime> space_looked_at_;
   std::uint64_t free_floor_ = 0;
-  std::uint64_t free_bytes_ = wal::no_limit;  // then, and what was deleted since
+  std::uint64_t free_ = wal::no_limit;
+  std::uint64_t freed_ = 0;  // by this topic since the last look
   wal::OverrunEdges overrun_edges_;
   MonotonicTime edges_looked_at_;
   MonotonicTime care_looked_for_;  // when there was none
