@@ -5,6 +5,8 @@
 // when it asks whether they are blanks: they are not.
 #pragma once
 
+#include <cstdint>  // which the header of toml++ below wants
+
 #undef NDEBUG
 #define TOML_EXCEPTIONS 0
 #define TOML_ASSERT(expr) static_cast<void>(0)
